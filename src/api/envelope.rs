@@ -1,0 +1,164 @@
+//! What every request goes through, whoever answers it: a trace id, a span, the security headers, and
+//! the error contract, for panics and the framework's own errors too.
+
+use super::{error::ApiError, spec::RoutePattern};
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, Request, Response, Result,
+    http::{HeaderMap, HeaderValue, Method, header, header::HeaderName},
+};
+use std::{any::Any, panic::AssertUnwindSafe};
+use tracing::{Instrument, error, info, info_span};
+
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    // For everything that is no page; the pages bring their own.
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
+
+/// Most bytes of a path that are logged. Paths are ASCII, so any byte of one ends a character.
+const LOGGED_PATH_BYTES_MAX: usize = 256;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub struct Envelope<E> {
+    inner: E,
+    routes: Vec<RoutePattern>,
+}
+
+impl<E> Envelope<E> {
+    /// `routes` is what the `Allow` header of a 405 is made from.
+    pub const fn new(inner: E, routes: Vec<RoutePattern>) -> Self {
+        Self { inner, routes }
+    }
+
+    fn allow(&self, path: &str) -> String {
+        let mut methods: Vec<&str> = Vec::new();
+        for route in self.routes.iter().filter(|route| route.matches(path)) {
+            methods.push(route.method.as_str());
+            if route.method == Method::GET {
+                methods.push("HEAD");
+            }
+        }
+        methods.join(", ")
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let trace_id = trace_id(request.headers());
+        let uri = request.uri().clone();
+        let method = request.method().clone();
+        // A path may be as long as a head; the log needs only enough of it to recognise it.
+        let logged_path = &uri.path()[..uri.path().len().min(LOGGED_PATH_BYTES_MAX)];
+        let span =
+            info_span!("request", trace_id, http.request.method = %method, url.path = logged_path);
+        // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
+        if method == Method::HEAD {
+            request.set_method(Method::GET);
+        }
+
+        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        let answer = answer.instrument(span.clone()).await;
+        let _in_span = span.enter();
+        let error = match answer {
+            Ok(Ok(response)) => return Ok(finish(response, &trace_id)),
+            Ok(Err(error)) => ApiError::from(error),
+            Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
+        };
+        let (code, status) = (error.code.name(), error.code.status());
+        if status >= 500 {
+            error!(
+                code,
+                http.response.status_code = status,
+                cause = error.cause(),
+                "Request failed"
+            );
+        } else {
+            info!(
+                code,
+                http.response.status_code = status,
+                cause = error.cause(),
+                "Request refused"
+            );
+        }
+        let allow = self.allow(uri.path());
+        Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
+    }
+}
+
+fn finish(mut response: Response, trace_id: &str) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Ok(value) = HeaderValue::from_str(trace_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The trace id of the caller's `traceparent` header, or a new one.
+fn trace_id(headers: &HeaderMap) -> String {
+    headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+        .and_then(trace_id_of)
+        .map_or_else(|| format!("{:032x}", fastrand::u128(1..)), str::to_owned)
+}
+
+/// `00-{trace id}-{parent id}-{flags}`, see <https://www.w3.org/TR/trace-context/#traceparent-header>.
+fn trace_id_of(traceparent: &str) -> Option<&str> {
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = traceparent.split('-');
+    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
+    let valid = version.len() == 2
+        && version != "ff"
+        && trace.len() == 32
+        && parent.len() == 16
+        && parts.next()?.len() == 2
+        && is_hex(version)
+        && is_hex(trace)
+        && is_hex(parent)
+        && trace.bytes().any(|b| b != b'0');
+    valid.then_some(trace)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_internal_error_without_details() {
+        let panics = poem::endpoint::make(|_| async { panic!("secret") as Response });
+        let response = Envelope::new(panics, Vec::new()).call(Request::default()).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert!(response.headers().contains_key(REQUEST_ID));
+        let body = response.into_body().into_string().await.unwrap();
+        assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
+    }
+
+    #[test]
+    fn only_a_well_formed_traceparent_is_taken_over() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(trace_id_of(&format!("00-{id}-00f067aa0ba902b7-01")), Some(id));
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+        ] {
+            assert_eq!(trace_id_of(bad), None, "{bad}");
+        }
+    }
+}

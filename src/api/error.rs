@@ -1,0 +1,255 @@
+//! The error contract, all of it: every code, what it means, and the one shape of an error's body.
+//!
+//! `docs/errors.md` has a section for each code, and a test keeps the two lists equal.
+
+use crate::store::StoreError;
+use poem::{
+    Response,
+    error::{MethodNotAllowedError, NotFoundError, ResponseError},
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    Object,
+    error::{ContentTypeError, ParseParamError, ParsePathError},
+};
+use serde::Serialize;
+use std::fmt;
+
+/// Where the codes are explained; an error's `type` is this and the code.
+pub const ERROR_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/errors.md#");
+
+/// When a client may try again after a 503, in seconds. Most troubles are over within one.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+macro_rules! codes {
+    ($($code:ident $status:literal $name:literal $title:literal;)*) => {
+        /// The stable names of everything that can go wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $(#[doc = $title] $code,)* }
+
+        impl Code {
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$code => $name,)* }
+            }
+
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$code => $title,)* }
+            }
+
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$code => $status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedJson 400 "malformed_json" "The body is not a JSON object";
+    InvalidParameter 400 "invalid_parameter" "A parameter of the URL is not valid";
+    InvalidIdempotencyKey 400 "invalid_idempotency_key" "The Idempotency-Key header is not valid";
+    RouteNotFound 404 "route_not_found" "There is nothing at this path";
+    MessageNotFound 404 "message_not_found" "There is no message with this id";
+    MethodNotAllowed 405 "method_not_allowed" "This path does not answer this method";
+    NotAcceptable 406 "not_acceptable" "The answer has no form that the Accept header takes";
+    RequestTimeout 408 "request_timeout" "The body took too long to arrive";
+    BodyTooLarge 413 "body_too_large" "The body has too many bytes";
+    UnsupportedMediaType 415 "unsupported_media_type" "The body must be application/json";
+    UserMissing 422 "user_missing" "The user is missing";
+    UserEmpty 422 "user_empty" "The user is empty";
+    UserTooLong 422 "user_too_long" "The user has too many characters";
+    UserInvalid 422 "user_invalid" "The user is not a valid name";
+    TextMissing 422 "text_missing" "The text is missing";
+    TextTooLong 422 "text_too_long" "The text has too many characters";
+    TextInvalid 422 "text_invalid" "The text is not a string";
+    IdempotencyKeyReused 422 "idempotency_key_reused" "The key was used for another message";
+    Internal 500 "internal" "The server has a fault";
+    DatabaseUnavailable 503 "database_unavailable" "The database is not available";
+    Overloaded 503 "overloaded" "The server has too much to do";
+    Draining 503 "draining" "This server is stopping";
+    DeadlineExceeded 504 "deadline_exceeded" "The database took too long to answer";
+}
+
+/// One thing that is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize)]
+pub struct FieldError {
+    /// The member of the body or the parameter.
+    pub field: String,
+    /// What is wrong with it, stable.
+    pub code: String,
+    /// The same for people.
+    pub detail: String,
+}
+
+/// An error, as RFC 9457 (Problem Details) has it.
+#[derive(Clone, Debug, PartialEq, Eq, Object, Serialize)]
+pub struct Problem {
+    /// A page about this kind of error.
+    #[oai(rename = "type")]
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What kind of error it is, for people.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time, for people.
+    pub detail: String,
+    /// What kind of error it is, for programs. Stable.
+    pub code: String,
+    /// Always true.
+    pub error: bool,
+    /// Finds this request in the server's log; also in the `X-Request-Id` header.
+    pub trace_id: String,
+    /// What is wrong with which field; only where fields are checked.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<FieldError>>,
+}
+
+/// What a handler fails with. The client learns the code and the detail, the log also the cause.
+#[derive(Debug)]
+pub struct ApiError {
+    pub code: Code,
+    detail: Option<String>,
+    errors: Vec<FieldError>,
+    cause: Option<String>,
+}
+
+impl ApiError {
+    pub fn because(code: Code, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..code.into() }
+    }
+
+    /// An error about fields; the first one gives its code to the whole.
+    pub fn fields(errors: &[(Code, &str, String)]) -> Result<(), Self> {
+        let Some((code, _, detail)) = errors.first() else { return Ok(()) };
+        Err(Self {
+            errors: errors
+                .iter()
+                .map(|(c, field, detail)| field_error(*c, field, detail))
+                .collect(),
+            ..Self::because(*code, detail.clone())
+        })
+    }
+
+    /// A fault of ours. The cause goes to the log only.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..Code::Internal.into() }
+    }
+
+    /// The cause for the log, where it says more than the code.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref().or(self.detail.as_deref())
+    }
+
+    pub fn problem(&self, trace_id: String) -> Problem {
+        let code = self.code;
+        Problem {
+            kind: format!("{ERROR_PAGE}{}", code.name()),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: self.detail.clone().unwrap_or_else(|| format!("{}.", code.title())),
+            code: code.name().to_owned(),
+            error: true,
+            trace_id,
+            errors: (!self.errors.is_empty()).then(|| self.errors.clone()),
+        }
+    }
+
+    /// The response to send. `allow` has the methods that the path answers, for a 405.
+    pub fn respond(&self, trace_id: String, allow: &str) -> Response {
+        let body = serde_json::to_vec(&self.problem(trace_id)).unwrap_or_default();
+        let mut response = Response::builder()
+            .status(self.status())
+            .header(header::CONTENT_TYPE, "application/problem+json")
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(body);
+        let headers = response.headers_mut();
+        match self.code {
+            Code::MethodNotAllowed => {
+                let allow = HeaderValue::from_str(allow);
+                headers.insert(header::ALLOW, allow.unwrap_or(HeaderValue::from_static("")));
+            }
+            Code::DatabaseUnavailable | Code::Overloaded | Code::Draining => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+            }
+            // The rest of the body may still be on its way, so the connection is of no further use.
+            Code::BodyTooLarge | Code::RequestTimeout => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+fn field_error(code: Code, field: &str, detail: &str) -> FieldError {
+    FieldError { field: field.into(), code: code.name().into(), detail: detail.into() }
+}
+
+impl From<Code> for ApiError {
+    fn from(code: Code) -> Self {
+        Self { code, detail: None, errors: Vec::new(), cause: None }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let code = match error {
+            StoreError::Overloaded => Code::Overloaded,
+            StoreError::Closed => Code::Draining,
+            StoreError::Unavailable(_) => Code::DatabaseUnavailable,
+            StoreError::DeadlineExceeded => Code::DeadlineExceeded,
+            StoreError::Internal(_) => Code::Internal,
+        };
+        Self { cause: Some(error.to_string()), ..code.into() }
+    }
+}
+
+/// What poem and its extractors fail with, in our words.
+impl From<poem::Error> for ApiError {
+    fn from(error: poem::Error) -> Self {
+        if error.is::<Self>() {
+            return error.downcast::<Self>().unwrap_or_else(Self::internal);
+        }
+        let parameter = |name: &str, reason: &str| {
+            // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found it after it.
+            let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
+            let reason = reason.split_once(" (occurred").map_or(reason, |(reason, _)| reason);
+            let detail = format!("The parameter `{name}` is not valid: {reason}.");
+            let field = field_error(Code::InvalidParameter, name, &detail);
+            Self { errors: vec![field], ..Self::because(Code::InvalidParameter, detail) }
+        };
+        if let Some(error) = error.downcast_ref::<ParseParamError>() {
+            parameter(error.name, &error.reason)
+        } else if let Some(error) = error.downcast_ref::<ParsePathError>() {
+            // It numbers the parameters of a path; ours have one at most.
+            parameter("id", &error.reason)
+        } else if error.is::<NotFoundError>() {
+            Code::RouteNotFound.into()
+        } else if error.is::<MethodNotAllowedError>() {
+            Code::MethodNotAllowed.into()
+        } else if let Some(error) = error.downcast_ref::<ContentTypeError>() {
+            Self::because(Code::UnsupportedMediaType, format!("Send application/json: {error}."))
+        } else if error.status().is_client_error() {
+            Self::because(Code::InvalidParameter, error.to_string())
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.name(), self.cause().unwrap_or_default())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}

@@ -1,0 +1,111 @@
+//! How an endpoint declares, in its return type, which errors it can answer with.
+
+use super::error::{ApiError, Code, Problem};
+use poem_openapi::{
+    ApiResponse,
+    registry::{
+        MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+    },
+    types::Type,
+};
+use std::{collections::BTreeMap, marker::PhantomData};
+
+/// The errors of one endpoint.
+pub trait Codes {
+    /// Its own ones.
+    const CODES: &'static [Code];
+    /// What every endpoint can answer with.
+    const COMMON: &'static [Code] = &[Code::NotAcceptable, Code::Internal, Code::Overloaded];
+}
+
+/// The codes given, and those of every endpoint that asks the database.
+macro_rules! database_codes {
+    ($($code:ident),*) => {
+        &[
+            $(crate::api::error::Code::$code,)*
+            crate::api::error::Code::DatabaseUnavailable,
+            crate::api::error::Code::Draining,
+            crate::api::error::Code::DeadlineExceeded,
+        ]
+    };
+}
+pub(crate) use database_codes;
+
+/// An error of an endpoint that declares its codes by `C`.
+pub struct Failure<C> {
+    error: ApiError,
+    codes: PhantomData<fn() -> C>,
+}
+
+impl<C: Codes, E: Into<ApiError>> From<E> for Failure<C> {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        debug_assert!(
+            C::CODES.contains(&error.code) || C::COMMON.contains(&error.code),
+            "{} is not declared",
+            error.code.name()
+        );
+        Self { error, codes: PhantomData }
+    }
+}
+
+impl<C> From<Failure<C>> for poem::Error {
+    fn from(failure: Failure<C>) -> Self {
+        failure.error.into()
+    }
+}
+
+impl<C: Codes> ApiResponse for Failure<C> {
+    fn meta() -> MetaResponses {
+        let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+        for code in C::CODES.iter().chain(C::COMMON) {
+            by_status.entry(code.status()).or_default().push(*code);
+        }
+        MetaResponses {
+            responses: by_status
+                .into_iter()
+                .map(|(status, codes)| response(status, &codes))
+                .collect(),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        Problem::register(registry);
+    }
+}
+
+/// How the OpenAPI document describes the errors of one status.
+pub fn response(status: u16, codes: &[Code]) -> MetaResponse {
+    let lines: Vec<String> =
+        codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
+    let code = MetaSchema {
+        enum_items: codes.iter().map(|code| code.name().into()).collect(),
+        ..MetaSchema::new("string")
+    };
+    let these_codes = MetaSchema {
+        properties: vec![("code", MetaSchemaRef::Inline(Box::new(code)))],
+        ..MetaSchema::new("object")
+    };
+    let schema = MetaSchema {
+        all_of: vec![Problem::schema_ref(), MetaSchemaRef::Inline(Box::new(these_codes))],
+        ..MetaSchema::ANY
+    };
+    let retry_after = MetaHeader {
+        name: "Retry-After".into(),
+        description: Some("Seconds until another try makes sense".into()),
+        required: true,
+        deprecated: false,
+        schema: u16::schema_ref(),
+    };
+    MetaResponse {
+        // The registry wants text that lives for ever, and it is made once per process.
+        description: lines.join("; ").leak(),
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: "application/problem+json",
+            schema: MetaSchemaRef::Inline(Box::new(schema)),
+        }],
+        headers: if status == 503 { vec![retry_after] } else { vec![] },
+    }
+}

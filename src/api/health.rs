@@ -1,0 +1,179 @@
+//! The operations endpoints: alive, ready, which build. None of them asks the database.
+
+use super::{
+    Tag,
+    error::Code,
+    failure::{self, Codes, Failure},
+    parameter::AcceptJson,
+    payload::{Rendered, rfc3339_milliseconds},
+};
+use crate::{health::Health, store::Trouble};
+use poem::{IntoResponse, Response, http::StatusCode};
+use poem_openapi::{
+    ApiResponse, Enum, Object, OpenApi,
+    payload::Payload,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+use serde::Serialize;
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+pub struct HealthApi {
+    pub health: Arc<Health>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ok,
+    Failed,
+}
+
+/// One thing that must be well.
+#[derive(Object, Serialize)]
+struct Check {
+    name: String,
+    status: Status,
+    /// Since when it is so, in UTC.
+    #[serde(serialize_with = "rfc3339_milliseconds")]
+    since: OffsetDateTime,
+    /// What kind of trouble it is.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Whether all is well, and what was looked at.
+#[derive(Object, Serialize)]
+struct Report {
+    status: Status,
+    checks: Vec<Check>,
+}
+
+/// Which build this is.
+#[derive(Object, Serialize)]
+#[oai(rename = "Version")]
+struct Build {
+    name: String,
+    version: String,
+    /// The commit it was built from, or `unknown`.
+    commit: String,
+    /// The processor and system it was built for.
+    target: String,
+}
+
+#[derive(ApiResponse)]
+enum LiveResponse {
+    /// The process works
+    #[oai(status = 200)]
+    Ok(Rendered<Report>),
+}
+
+/// 200 or 503, both with the report.
+struct ReadyResponse {
+    ready: bool,
+    report: Rendered<Report>,
+}
+
+impl IntoResponse for ReadyResponse {
+    fn into_response(self) -> Response {
+        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        self.report.with_status(status).into_response()
+    }
+}
+
+// By hand, because its 503 can also be the problem of a server with too many connections, and
+// poem-openapi's derive has no status with two kinds of content.
+impl ApiResponse for ReadyResponse {
+    fn meta() -> MetaResponses {
+        let report = || MetaMediaType {
+            content_type: Rendered::<Report>::CONTENT_TYPE,
+            schema: Report::schema_ref(),
+        };
+        let mut not_ready = failure::response(503, &[Code::Overloaded]);
+        not_ready.description = "Send no requests; `checks` says why. Or `overloaded`";
+        not_ready.content.insert(0, report());
+        not_ready.headers.clear();
+        let ready = MetaResponse {
+            description: "Send requests",
+            status: Some(200),
+            status_range: None,
+            content: vec![report()],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![ready, not_ready] }
+    }
+
+    fn register(registry: &mut Registry) {
+        Report::register(registry);
+    }
+}
+
+#[derive(ApiResponse)]
+enum VersionResponse {
+    /// The build
+    #[oai(status = 200)]
+    Ok(Rendered<Build>),
+}
+
+struct NoErrors;
+impl Codes for NoErrors {
+    const CODES: &'static [Code] = &[];
+}
+
+struct ReadyErrors;
+impl Codes for ReadyErrors {
+    const CODES: &'static [Code] = &[];
+    // Without `overloaded`, which the response above describes.
+    const COMMON: &'static [Code] = &[Code::NotAcceptable, Code::Internal];
+}
+
+#[OpenApi(tag = "Tag::Operations")]
+impl HealthApi {
+    /// Is the process alive?
+    ///
+    /// Says nothing of the database: restarting the server would not mend that.
+    #[oai(path = "/livez", method = "get", operation_id = "live")]
+    async fn live(&self, _accept: AcceptJson) -> Result<LiveResponse, Failure<NoErrors>> {
+        let report = Report { status: Status::Ok, checks: Vec::new() };
+        Ok(LiveResponse::Ok(Rendered::new(&report)?))
+    }
+
+    /// Should requests be sent here?
+    ///
+    /// Not before the database is reachable and migrated, and not when the server is stopping.
+    #[oai(path = "/readyz", method = "get", operation_id = "ready")]
+    async fn ready(&self, _accept: AcceptJson) -> Result<ReadyResponse, Failure<ReadyErrors>> {
+        let database = self.health.database();
+        let draining = self.health.draining_since();
+        let checks = vec![
+            check("database", database.since, database.trouble.map(Trouble::as_str)),
+            check(
+                "lifecycle",
+                draining.unwrap_or_else(|| self.health.started_at()),
+                draining.map(|_| "draining"),
+            ),
+        ];
+        let ready = checks.iter().all(|check| check.status == Status::Ok);
+        let status = if ready { Status::Ok } else { Status::Failed };
+        Ok(ReadyResponse { ready, report: Rendered::new(&Report { status, checks })? })
+    }
+
+    /// Which build is this?
+    #[oai(path = "/version", method = "get", operation_id = "version")]
+    async fn version(&self, _accept: AcceptJson) -> Result<VersionResponse, Failure<NoErrors>> {
+        Ok(VersionResponse::Ok(Rendered::new(&Build {
+            name: env!("CARGO_PKG_NAME").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            commit: option_env!("GIT_COMMIT").unwrap_or("unknown").into(),
+            target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+        })?))
+    }
+}
+
+fn check(name: &str, since: OffsetDateTime, reason: Option<&str>) -> Check {
+    let status = if reason.is_none() { Status::Ok } else { Status::Failed };
+    Check { name: name.into(), status, since, reason: reason.map(Into::into) }
+}

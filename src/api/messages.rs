@@ -1,0 +1,239 @@
+//! Posting messages and reading them.
+
+use super::{
+    Tag,
+    error::{ApiError, Code},
+    failure::{Codes, Failure, database_codes},
+    message_to_post::{self, MessageToPost},
+    parameter::{AcceptJson, Id, KeyHeader, Whole},
+    payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
+};
+use crate::{
+    message::{Message, MessageId, NewMessage},
+    store::{Page, Posted, Store},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+pub struct MessagesApi {
+    pub store: Arc<Store>,
+    pub limits: RequestLimits,
+}
+
+/// A message.
+#[derive(Object, Serialize)]
+#[oai(rename = "Message", example)]
+struct MessageView {
+    /// Its place in the order of all messages: a later one is larger.
+    id: MessageId,
+    user: String,
+    text: String,
+    /// When it was posted, in UTC.
+    #[serde(serialize_with = "rfc3339_milliseconds")]
+    created_at: OffsetDateTime,
+}
+
+impl Example for MessageView {
+    fn example() -> Self {
+        Self {
+            id: 42,
+            user: "superman".into(),
+            text: "hello".into(),
+            created_at: time::macros::datetime!(2026-11-22 10:00:00.123 UTC),
+        }
+    }
+}
+
+/// Messages, the newest first.
+#[derive(Object, Serialize)]
+struct MessageList {
+    messages: Vec<MessageView>,
+}
+
+#[derive(ApiResponse)]
+enum PostResponse {
+    /// The stored message
+    #[oai(status = 201)]
+    Created(
+        Rendered<MessageView>,
+        /// Where the message is
+        #[oai(header = "Location")]
+        String,
+        /// `true` when an earlier request with the same key stored the message
+        #[oai(header = "Idempotency-Replayed")]
+        Option<bool>,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum ListResponse {
+    /// The messages
+    #[oai(status = 200)]
+    Ok(
+        Rendered<MessageList>,
+        /// Names exactly these messages
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The messages are still the ones that `If-None-Match` names
+    #[oai(status = 304)]
+    NotModified(
+        /// Names exactly these messages
+        #[oai(header = "ETag")]
+        String,
+    ),
+}
+
+#[derive(ApiResponse)]
+enum GetResponse {
+    /// The message
+    #[oai(status = 200)]
+    Ok(Rendered<MessageView>),
+}
+
+struct PostErrors;
+impl Codes for PostErrors {
+    const CODES: &'static [Code] = database_codes![
+        MalformedJson,
+        InvalidIdempotencyKey,
+        RequestTimeout,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        UserMissing,
+        UserEmpty,
+        UserTooLong,
+        UserInvalid,
+        TextMissing,
+        TextTooLong,
+        TextInvalid,
+        IdempotencyKeyReused
+    ];
+}
+
+struct ListErrors;
+impl Codes for ListErrors {
+    const CODES: &'static [Code] = database_codes![InvalidParameter];
+}
+
+struct GetErrors;
+impl Codes for GetErrors {
+    const CODES: &'static [Code] = database_codes![InvalidParameter, MessageNotFound];
+}
+
+#[OpenApi(tag = "Tag::Messages")]
+impl MessagesApi {
+    /// Post a message
+    ///
+    /// The answer comes after the message is stored for good. When no answer comes, or one that says to try
+    /// again, repeat the request with the same `Idempotency-Key`: the message is then stored once.
+    #[oai(path = "/message", method = "post", operation_id = "postMessage")]
+    async fn post(
+        &self,
+        _accept: AcceptJson,
+        /// A name for this request, chosen by the client. The same user's next request with the same
+        /// key and text gets the message that is stored already.
+        #[oai(name = "Idempotency-Key")]
+        key: KeyHeader,
+        body: Unread<MessageToPost>,
+    ) -> Result<PostResponse, Failure<PostErrors>> {
+        let deadline = self.limits.deadline();
+        let body = body.read(self.limits.body_bytes_max, deadline).await?;
+        let (user, text) = message_to_post::parse(&body)?;
+        let message = NewMessage::new(user, text, key.0.as_ref());
+        let posted = self.store.post(message, deadline).await?;
+        let (message, replayed) = match posted {
+            Posted::Created(message) => (message, None),
+            Posted::Replayed(message) => (message, Some(true)),
+            Posted::KeyReused => {
+                let detail = "This user's request with the same key posted another text.";
+                return Err(ApiError::because(Code::IdempotencyKeyReused, detail).into());
+            }
+        };
+        let location = format!("/messages/{}", message.id);
+        Ok(PostResponse::Created(Rendered::new(&MessageView::from(message))?, location, replayed))
+    }
+
+    /// Read messages
+    ///
+    /// Without parameters: the latest 100 messages, the newest first. They include every message that was
+    /// acknowledged before this request began.
+    ///
+    /// To read further back, give the last `id` as `before`. To follow what is new, give the first `id` as
+    /// `after`: the answer has the messages that come directly after it. While others post, a message can
+    /// appear with an `id` a little smaller than one that is visible already; who follows closely asks for
+    /// some ids again.
+    #[oai(path = "/messages", method = "get", operation_id = "listMessages")]
+    async fn list(
+        &self,
+        _accept: AcceptJson,
+        /// How many messages at most.
+        #[oai(default = "limit_default")]
+        limit: Query<Whole<1, 100>>,
+        /// Only messages with a smaller id.
+        before: Query<Option<Id>>,
+        /// Only messages with a larger id: the ones that follow it directly, or with `before` the ones
+        /// directly below that.
+        after: Query<Option<Id>>,
+        /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without a body.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Header<Option<String>>,
+    ) -> Result<ListResponse, Failure<ListErrors>> {
+        let limit = limit.0.0;
+        let page = match (after.0, before.0) {
+            (Some(Whole(after)), None) => Page::Following { after, limit },
+            (after, before) => Page::Newest {
+                after: after.map_or(0, |id| id.0),
+                before: before.map_or(MessageId::MAX, |id| id.0),
+                limit,
+            },
+        };
+        let messages = self.store.messages(page, self.limits.deadline()).await?;
+        let messages = messages.into_iter().map(MessageView::from).collect();
+        let body = Rendered::new(&MessageList { messages })?;
+        let digest = Sha256::digest(body.bytes());
+        let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]));
+        if if_none_match.0.is_some_and(|tags| names(&tags, &etag)) {
+            return Ok(ListResponse::NotModified(etag));
+        }
+        Ok(ListResponse::Ok(body, etag))
+    }
+
+    /// Read one message
+    #[oai(path = "/messages/:id", method = "get", operation_id = "getMessage")]
+    async fn get(
+        &self,
+        _accept: AcceptJson,
+        /// The message's `id`.
+        id: Path<Id>,
+    ) -> Result<GetResponse, Failure<GetErrors>> {
+        match self.store.message(id.0.0, self.limits.deadline()).await? {
+            Some(message) => Ok(GetResponse::Ok(Rendered::new(&MessageView::from(message))?)),
+            None => Err(Code::MessageNotFound.into()),
+        }
+    }
+}
+
+impl From<Message> for MessageView {
+    fn from(message: Message) -> Self {
+        let Message { id, user, text, created_at } = message;
+        Self { id, user, text, created_at }
+    }
+}
+
+const fn limit_default() -> Whole<1, 100> {
+    Whole(100)
+}
+
+/// Whether an `If-None-Match` header names this tag, by the weak comparison that RFC 9110, section
+/// 13.1.2, asks for.
+fn names(tags: &str, etag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}

@@ -1,0 +1,99 @@
+//! The HTTP table of contents: which endpoints there are, and what is around all of them.
+//!
+//! - `messages.rs` with `message_to_post.rs`, `users.rs`, `health.rs`: the endpoints
+//! - `pages.rs`, `spec.rs`: the pages for people and the OpenAPI document
+//! - `error.rs`, `failure.rs`: the error contract, and how an endpoint declares its part of it
+//! - `parameter.rs`, `payload.rs`: what requests carry in URL, headers and body
+//! - `envelope.rs`: what every request goes through
+
+mod envelope;
+mod error;
+mod failure;
+mod health;
+mod message_to_post;
+mod messages;
+mod pages;
+mod parameter;
+mod payload;
+mod spec;
+mod users;
+
+pub use error::Code;
+pub use payload::RequestLimits;
+pub use spec::document;
+
+use crate::{health::Health, store::Store};
+use envelope::Envelope;
+use health::HealthApi;
+use messages::MessagesApi;
+use pages::Pages;
+use poem::{EndpointExt, IntoEndpoint, Response, endpoint::BoxEndpoint};
+use poem_openapi::{OpenApi, OpenApiService, Tags};
+use std::sync::Arc;
+use users::UsersApi;
+
+/// An application that a listener can serve.
+pub type App = BoxEndpoint<'static, Response>;
+
+#[derive(Tags)]
+enum Tag {
+    /// Posting and reading.
+    Messages,
+    /// Who has spoken.
+    Users,
+    /// For those who run the server.
+    Operations,
+}
+
+/// What the endpoints work with.
+pub struct Parts {
+    pub store: Arc<Store>,
+    pub health: Arc<Health>,
+    pub limits: RequestLimits,
+}
+
+/// Everything on one port.
+pub fn all(parts: &Parts) -> App {
+    with_pages((messages(parts), users(parts), operations(parts)))
+}
+
+/// What is left on the public port when the operations endpoints have one of their own.
+pub fn public(parts: &Parts) -> App {
+    with_pages((messages(parts), users(parts)))
+}
+
+/// The operations endpoints alone.
+pub fn ops(parts: &Parts) -> App {
+    Envelope::new(endpoint(operations(parts)), spec::routes::<HealthApi>()).boxed()
+}
+
+/// Answers every request with the same error; for connections beyond the limit.
+pub fn refusing(code: Code) -> App {
+    let refuse = poem::endpoint::make(move |_| async move {
+        Err::<Response, _>(poem::Error::from(error::ApiError::from(code)))
+    });
+    Envelope::new(refuse, Vec::new()).boxed()
+}
+
+fn with_pages<T: OpenApi + 'static>(api: T) -> App {
+    let mut routes = spec::routes::<T>();
+    let app = Pages::new::<T>(endpoint(api));
+    routes.extend(app.routes());
+    Envelope::new(app, routes).boxed()
+}
+
+fn endpoint<T: OpenApi + 'static>(api: T) -> App {
+    OpenApiService::new(api, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).into_endpoint()
+}
+
+fn messages(parts: &Parts) -> MessagesApi {
+    MessagesApi { store: Arc::clone(&parts.store), limits: parts.limits }
+}
+
+fn users(parts: &Parts) -> UsersApi {
+    UsersApi { store: Arc::clone(&parts.store), limits: parts.limits }
+}
+
+fn operations(parts: &Parts) -> HealthApi {
+    HealthApi { health: Arc::clone(&parts.health) }
+}

@@ -1,0 +1,104 @@
+//! The pages for people, and the OpenAPI document in its two forms. Each is one fixed body.
+
+use super::spec::{self, RoutePattern};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use poem::{
+    Endpoint, Request, Response, Result,
+    error::MethodNotAllowedError,
+    http::{Method, header},
+};
+use poem_openapi::OpenApi;
+use sha2::{Digest, Sha256};
+use std::sync::LazyLock;
+
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+struct Page {
+    path: &'static str,
+    /// Made when first asked for: a server that nobody looks at should start fast and stay small.
+    content: LazyLock<Content>,
+}
+
+struct Content {
+    kind: &'static str,
+    policy: String,
+    body: Bytes,
+}
+
+impl Content {
+    fn new(kind: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { kind, policy: PAGE_POLICY.to_owned(), body: body.into() }
+    }
+}
+
+/// The pages, before the endpoints of the API.
+pub struct Pages<E> {
+    pages: Vec<Page>,
+    next: E,
+}
+
+impl<E> Pages<E> {
+    pub fn new<T: OpenApi>(next: E) -> Self {
+        let page = |path, make| Page { path, content: LazyLock::new(make) };
+        let pages = vec![
+            page("/", || {
+                Content::new("text/html; charset=utf-8", include_str!("pages/index.html"))
+            }),
+            page("/style.css", || {
+                Content::new("text/css; charset=utf-8", include_str!("pages/style.css"))
+            }),
+            page("/docs", docs::<T>),
+            page("/openapi.json", || Content::new("application/json", spec::json::<T>())),
+            page("/openapi.yaml", yaml::<T>),
+        ];
+        Self { pages, next }
+    }
+
+    pub fn routes(&self) -> impl Iterator<Item = RoutePattern> {
+        self.pages.iter().map(|page| RoutePattern { path: page.path.into(), method: Method::GET })
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Pages<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let Some(page) = self.pages.iter().find(|page| page.path == request.uri().path()) else {
+            return self.next.call(request).await;
+        };
+        if request.method() != Method::GET {
+            return Err(MethodNotAllowedError.into());
+        }
+        let content = &*page.content;
+        Ok(Response::builder()
+            .header(header::CONTENT_TYPE, content.kind)
+            .header(header::CONTENT_SECURITY_POLICY, &content.policy)
+            .header(header::CACHE_CONTROL, "no-cache")
+            .body(content.body.clone()))
+    }
+}
+
+fn docs<T: OpenApi>() -> Content {
+    let html = spec::swagger_ui::<T>();
+    // Swagger UI needs its own scripts, known by their hashes, and writes style attributes.
+    let hashes: Vec<String> = html
+        .split("<script")
+        .skip(1)
+        .filter_map(|script| Some(script.split_once('>')?.1.split_once("</script>")?.0))
+        .map(|script| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(script))))
+        .collect();
+    let policy = format!(
+        "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        hashes.join(" ")
+    );
+    Content { policy, ..Content::new("text/html; charset=utf-8", html) }
+}
+
+fn yaml<T: OpenApi>() -> Content {
+    let document: serde_json::Value = serde_json::from_str(&spec::json::<T>()).unwrap_or_default();
+    let yaml = serde_yaml::to_string(&document).unwrap_or_default();
+    Content::new("application/yaml", yaml)
+}

@@ -1,0 +1,140 @@
+//! Bodies: read under limits, rendered once.
+
+use super::error::{ApiError, Code};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mime::Mime;
+use poem::{IntoResponse, Request, RequestBody, Response, http::header};
+use poem_openapi::{
+    payload::{ParsePayload, Payload},
+    registry::{MetaSchemaRef, Registry},
+    types::Type,
+};
+use std::{marker::PhantomData, time::Duration};
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use tokio::time::{Instant, timeout_at};
+
+/// A JSON body that is rendered already. `T` is only its schema.
+pub struct Rendered<T> {
+    body: Bytes,
+    schema: PhantomData<fn() -> T>,
+}
+
+impl<T: serde::Serialize> Rendered<T> {
+    /// # Errors
+    /// When `T` has no JSON form, which is a fault of ours.
+    pub fn new(value: &T) -> Result<Self, ApiError> {
+        let body = serde_json::to_vec(value).map_err(ApiError::internal)?;
+        Ok(Self { body: body.into(), schema: PhantomData })
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl<T: Type> Payload for Rendered<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Send> IntoResponse for Rendered<T> {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CACHE_CONTROL, "no-cache")
+            .body(self.body)
+    }
+}
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    pub body_bytes_max: usize,
+    pub timeout: Duration,
+}
+
+impl RequestLimits {
+    /// When a request that begins now must be answered.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+}
+
+/// A JSON body that nobody has read yet. `T` is only its schema.
+pub struct Unread<T> {
+    body: poem::Body,
+    announced: Option<u64>,
+    schema: PhantomData<fn() -> T>,
+}
+
+impl<T> Unread<T> {
+    /// # Errors
+    /// `body_too_large`, `request_timeout`, or `malformed_json` for a body that breaks off.
+    pub async fn read(self, bytes_max: usize, deadline: Instant) -> Result<Bytes, ApiError> {
+        let too_large = || {
+            let detail = format!("The body may have up to {bytes_max} bytes.");
+            ApiError::because(Code::BodyTooLarge, detail)
+        };
+        // Who announces too much is told before sending it.
+        if self.announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+            return Err(too_large());
+        }
+        let body = Limited::new(poem::Body::into(self.body), bytes_max);
+        let body: Limited<http_body_util::combinators::BoxBody<Bytes, std::io::Error>> = body;
+        match timeout_at(deadline, body.collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => Err(ApiError::because(
+                Code::MalformedJson,
+                "The body could not be read to its end.",
+            )),
+            Err(_) => Err(Code::RequestTimeout.into()),
+        }
+    }
+}
+
+impl<T: Type> Payload for Unread<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        content_type.parse::<Mime>().is_ok_and(|mime| mime.essence_str() == "application/json")
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type> ParsePayload for Unread<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let announced = request.header(header::CONTENT_LENGTH).and_then(|n| n.parse().ok());
+        Ok(Self { body: body.take()?, announced, schema: PhantomData })
+    }
+}
+
+poem_openapi::impl_apirequest_for_payload!(Unread<T>, T: Type);
+
+/// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction.
+pub fn rfc3339_milliseconds<S: serde::Serializer>(
+    time: &OffsetDateTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    const FORMAT: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    let text = time.format(FORMAT).map_err(serde::ser::Error::custom)?;
+    serializer.serialize_str(&text)
+}

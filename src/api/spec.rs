@@ -1,0 +1,125 @@
+//! The OpenAPI document, and what else is read off the endpoints' declarations.
+
+use super::{
+    error::{ApiError, Code},
+    health::HealthApi,
+    messages::MessagesApi,
+    users::UsersApi,
+};
+use poem::{endpoint::BoxEndpoint, http::Method};
+use poem_openapi::{
+    LicenseObject, OpenApi, OpenApiService,
+    registry::{MetaApi, Registry},
+};
+use serde_json::{Map, Value, json};
+use std::{collections::HashMap, marker::PhantomData};
+
+const ABOUT: &str = "\
+People post short messages, everyone reads the latest ones and who has spoken.
+
+Every error is an `application/problem+json` (RFC 9457) with a stable `code`. Every answer has an \
+`X-Request-Id`: the trace id of the request's `traceparent` header, or a new one; it finds the request in the \
+server's log.";
+
+/// The trace id in the examples.
+const EXAMPLE_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// The declarations of an API without the API.
+struct Declared<T>(PhantomData<T>);
+
+impl<T: OpenApi> OpenApi for Declared<T> {
+    fn meta() -> Vec<MetaApi> {
+        T::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
+}
+
+/// The OpenAPI document of everything, as JSON.
+pub fn document() -> String {
+    json::<(MessagesApi, UsersApi, HealthApi)>()
+}
+
+/// The OpenAPI document of some endpoints, as JSON.
+pub fn json<T: OpenApi>() -> String {
+    let mut document = serde_json::from_str(&service::<T>().spec()).unwrap_or(Value::Null);
+    add_error_examples(&mut document);
+    format!("{document:#}\n")
+}
+
+/// Swagger UI with that document in it; all on one page, so it needs no internet.
+pub fn swagger_ui<T: OpenApi>() -> String {
+    let service = service::<T>();
+    // Nothing in the document may end the script that it stands in.
+    let document = json::<T>().replace("</", "<\\/");
+    service.swagger_ui_html().replacen(&service.spec(), &document, 1).replacen(
+        "<title>Swagger UI</title>",
+        "<title>chat-server API</title>",
+        1,
+    )
+}
+
+fn service<T: OpenApi>() -> OpenApiService<Declared<T>, ()> {
+    OpenApiService::new(Declared(PhantomData), "chat-server", env!("CARGO_PKG_VERSION"))
+        .description(ABOUT)
+        .license(
+            LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"),
+        )
+        .server("/")
+}
+
+/// Gives each error response one example a code. poem-openapi itself has one example a schema.
+fn add_error_examples(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+    let responses = operations
+        .filter_map(|operation| operation["responses"].as_object_mut())
+        .flat_map(Map::values_mut);
+    for content in
+        responses.filter_map(|r| r.get_mut("content")?.get_mut("application/problem+json"))
+    {
+        let names = content["schema"]["allOf"][1]["properties"]["code"]["enum"].clone();
+        let codes = Code::ALL.iter().filter(|code| {
+            names.as_array().is_some_and(|names| names.iter().any(|name| name == code.name()))
+        });
+        let examples: Map<_, _> =
+            codes.map(|code| (code.name().to_owned(), example(*code))).collect();
+        content["examples"] = examples.into();
+    }
+}
+
+fn example(code: Code) -> Value {
+    let problem = ApiError::from(code).problem(EXAMPLE_TRACE_ID.to_owned());
+    json!({ "summary": code.title(), "value": problem })
+}
+
+/// A path and one method that it answers.
+pub struct RoutePattern {
+    pub path: String,
+    pub method: Method,
+}
+
+impl RoutePattern {
+    /// Whether a path fits, `{name}` in the pattern standing for any one segment.
+    pub fn matches(&self, path: &str) -> bool {
+        self.path.split('/').count() == path.split('/').count()
+            && self.path.split('/').zip(path.split('/')).all(|(pattern, segment)| {
+                pattern == segment || (pattern.starts_with('{') && !segment.is_empty())
+            })
+    }
+}
+
+/// What the endpoints declare to answer.
+pub fn routes<T: OpenApi>() -> Vec<RoutePattern> {
+    let paths = T::meta().into_iter().flat_map(|api| api.paths);
+    paths
+        .flat_map(|path| {
+            let methods = path.operations.into_iter().map(|operation| operation.method);
+            methods.map(move |method| RoutePattern { path: path.path.clone(), method })
+        })
+        .collect()
+}

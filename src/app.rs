@@ -1,0 +1,167 @@
+//! The life of the process: listen, find the database, serve, drain.
+
+use crate::{
+    api::{self, Code, Parts, RequestLimits},
+    config::{Config, Migrate},
+    connection::Patience,
+    health::Health,
+    server::{self, Service},
+    store::{Store, StoreOptions},
+};
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+/// Most connections on the operations port. Probes and scrapers are few.
+const OPS_CONNECTIONS_MAX: usize = 256;
+
+/// The sockets to serve on, bound before anything else so that a port in use is found out at once.
+pub struct Listeners {
+    public: TcpListener,
+    ops: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// # Errors
+    /// When an address is in use or not this machine's.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let public = bind("LISTEN_ADDR", config.listen_addr).await?;
+        let ops = match config.ops_addr {
+            Some(address) => Some(bind("OPS_ADDR", address).await?),
+            None => None,
+        };
+        Ok(Self { public, ops })
+    }
+
+    /// The public address with the port that was really taken.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// The address of the operations endpoints, if they have their own.
+    pub fn ops_addr(&self) -> Option<SocketAddr> {
+        self.ops.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+}
+
+async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{setting}: cannot listen on {address}"))
+}
+
+/// Serves until `stop` resolves, then drains.
+///
+/// # Errors
+/// When a setting cannot be used. What goes wrong later is waited out.
+pub async fn run(
+    config: &Config,
+    listeners: Listeners,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let health = Arc::new(Health::default());
+    let store = open_store(config, &health)?;
+    let parts = Parts {
+        store: Arc::clone(&store),
+        health: Arc::clone(&health),
+        limits: RequestLimits {
+            body_bytes_max: config.max_body_bytes as usize,
+            timeout: config.request_timeout,
+        },
+    };
+    let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
+    let service = |app, connections_max| Service {
+        app,
+        refusing: api::refusing(Code::Overloaded),
+        connections_max,
+        patience,
+    };
+
+    announce(&listeners)?;
+    let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
+    let (public, ops) = (TaskTracker::new(), TaskTracker::new());
+    let connections_max = config.max_connections as usize;
+    let public_app = if listeners.ops.is_some() { api::public(&parts) } else { api::all(&parts) };
+    let service_public = service(public_app, connections_max);
+    public.spawn(server::serve(listeners.public, service_public, stop_public.clone()));
+    if let Some(listener) = listeners.ops {
+        let service_ops = service(api::ops(&parts), OPS_CONNECTIONS_MAX);
+        ops.spawn(server::serve(listener, service_ops, stop_ops.clone()));
+    }
+
+    let (keeper, migrate) = (Arc::clone(&store), config.migrate);
+    let keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
+    stop.await;
+
+    info!("Stopping: not ready any more");
+    health.set_draining();
+    let drain = async {
+        tokio::time::sleep(config.shutdown_delay).await;
+        stop_public.cancel();
+        public.close();
+        public.wait().await;
+        store.close().await;
+        // Last, because somebody may want to see how stopping goes.
+        stop_ops.cancel();
+        ops.close();
+        ops.wait().await;
+    };
+    if timeout(config.shutdown_timeout, drain).await.is_err() {
+        warn!("Stopped with requests unfinished: SHUTDOWN_TIMEOUT is over");
+    } else {
+        info!("Stopped, every request answered");
+    }
+    keeper.abort();
+    Ok(())
+}
+
+/// Creates and migrates the database and returns; for `MIGRATE=only`.
+///
+/// # Errors
+/// When a setting cannot be used. A database that is away is waited for.
+pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
+    let health = Arc::new(Health::default());
+    let store = open_store(config, &health)?;
+    tokio::select! {
+        () = store.keep_ready(Migrate::Only) => {}
+        () = health.database_serves() => {}
+    }
+    store.close().await;
+    Ok(())
+}
+
+fn open_store(config: &Config, health: &Arc<Health>) -> anyhow::Result<Arc<Store>> {
+    let url = config.database_url()?;
+    let options = StoreOptions {
+        url: url.expose_secret(),
+        connections_max: config.database_max_connections,
+        write_queue: config.write_queue as usize,
+    };
+    Ok(Arc::new(Store::new(&options, Arc::clone(health))?))
+}
+
+fn announce(listeners: &Listeners) -> anyhow::Result<()> {
+    let at = |address: SocketAddr| {
+        // The unspecified address is where to listen, not where to look.
+        let host = if address.ip().is_unspecified() {
+            "localhost".to_owned()
+        } else if address.is_ipv6() {
+            format!("[{}]", address.ip())
+        } else {
+            address.ip().to_string()
+        };
+        format!("http://{host}:{}", address.port())
+    };
+    let public = at(listeners.public_addr()?);
+    let ops = listeners.ops_addr().map_or_else(|| public.clone(), at);
+    info!("Page: {public}/");
+    info!("Swagger UI: {public}/docs");
+    info!("Health: {ops}/readyz");
+    Ok(())
+}

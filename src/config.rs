@@ -1,0 +1,167 @@
+//! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// A small chat server: people post short messages, everyone reads the latest ones.
+///
+/// Without any setting it listens on port 8081 and keeps its messages in the file chat.db.
+#[derive(Debug, Parser)]
+#[expect(clippy::doc_markdown, reason = "these comments are the text of --help, not Markdown")]
+#[command(version, about, long_about, max_term_width = 100)]
+pub struct Config {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Address and port to serve on. Port 0 takes any free port
+    #[arg(long, env, default_value = "0.0.0.0:8081")]
+    pub listen_addr: SocketAddr,
+
+    /// Address and port for the operations endpoints (/livez, /readyz, /version), which then leave the
+    /// public port, so that nobody outside sees them
+    #[arg(long, env)]
+    pub ops_addr: Option<SocketAddr>,
+
+    /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. The database is
+    /// created when it is absent. TLS by ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
+    /// [default: sqlite://chat.db]
+    #[arg(long, env, hide_env_values = true)]
+    pub database_url: Option<SecretString>,
+
+    /// File that holds the database URL, so that its password stands in no environment
+    #[arg(long, env, conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
+
+    /// Most connections to the database. More do not make it faster, and it has a limit for all servers
+    /// together
+    #[arg(long, env, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub database_max_connections: u32,
+
+    /// What to do about the database's schema
+    #[arg(long, env, default_value = "auto")]
+    pub migrate: Migrate,
+
+    /// How long one request may take, its body and the database included. Then: 408 or 504
+    #[arg(long, env, default_value = "10s", value_parser = duration)]
+    pub request_timeout: Duration,
+
+    /// How long the head of a request may take from its first byte to its last
+    #[arg(long, env, default_value = "5s", value_parser = duration)]
+    pub header_timeout: Duration,
+
+    /// How long a connection may stay open without a request, or without reading its answer. Longer than
+    /// the 60 s of common load balancers, which would otherwise meet connections that just closed
+    #[arg(long, env, default_value = "75s", value_parser = duration)]
+    pub idle_timeout: Duration,
+
+    /// Most connections from clients. The ones beyond it are told so (503 overloaded) and closed
+    #[arg(long, env, default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// Most bytes of a request's body. The default holds the longest text even if each of its characters is
+    /// written as JSON escapes (12 bytes)
+    #[arg(long, env, default_value = "1048576", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_body_bytes: u32,
+
+    /// Most posts that may wait for the database at once. The ones beyond it are refused (503 overloaded)
+    #[arg(long, env, default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub write_queue: u32,
+
+    /// How long to go on serving after SIGTERM while /readyz already says no. In Kubernetes about 5s, until
+    /// all nodes have heard that this replica is going
+    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    pub shutdown_delay: Duration,
+
+    /// How long stopping may take in all, the delay included. What is not finished then is cut off
+    #[arg(long, env, default_value = "30s", value_parser = duration)]
+    pub shutdown_timeout: Duration,
+
+    /// How the log looks
+    #[arg(long, env, default_value = "auto")]
+    pub log_format: LogFormat,
+
+    /// Which lines are logged: a level, or a filter such as info,chat_server=debug
+    #[arg(long = "log", env = "RUST_LOG", default_value = "info")]
+    pub log_filter: String,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Print the OpenAPI document as JSON and exit
+    Openapi,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Migrate {
+    /// Create the database and bring its schema up to date, then serve
+    Auto,
+    /// Do that and exit, for a job that runs before the servers
+    Only,
+    /// Change nothing; not ready until somebody else has migrated
+    Off,
+}
+
+impl fmt::Display for Migrate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Only => "only",
+            Self::Off => "off",
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere
+    Auto,
+    /// One JSON object a line
+    Json,
+    /// For people
+    Pretty,
+}
+
+impl Config {
+    /// The database URL from wherever it is set.
+    ///
+    /// # Errors
+    /// When `DATABASE_URL_FILE` cannot be read or is empty.
+    pub fn database_url(&self) -> anyhow::Result<SecretString> {
+        if let Some(path) = &self.database_url_file {
+            let url = std::fs::read_to_string(path)
+                .with_context(|| format!("DATABASE_URL_FILE: cannot read {}", path.display()))?;
+            if url.trim().is_empty() {
+                bail!("DATABASE_URL_FILE: {} is empty", path.display());
+            }
+            return Ok(url.trim().into());
+        }
+        Ok(match &self.database_url {
+            Some(url) if !url.expose_secret().is_empty() => url.clone(),
+            _ => "sqlite://chat.db".into(),
+        })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let config = Config::parse_from(["chat-server", "--database-url", "mysql://u:geheim@h/d"]);
+        assert!(!format!("{config:?}").contains("geheim"));
+        assert!(config.database_url().unwrap().expose_secret().contains("geheim"));
+    }
+}

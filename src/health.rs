@@ -1,0 +1,68 @@
+//! What the process knows of its own fitness: whether the database serves, and whether it is stopping.
+//! Written by `store/watch.rs` and `app.rs`, read by every request and by `/readyz`.
+
+use crate::store::Trouble;
+use std::sync::OnceLock;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+/// The database as the last look at it found it.
+#[derive(Clone, Copy, Debug)]
+pub struct DatabaseState {
+    /// `None` means that it serves.
+    pub trouble: Option<Trouble>,
+    /// When it came into this state.
+    pub since: OffsetDateTime,
+}
+
+#[derive(Debug)]
+pub struct Health {
+    database: watch::Sender<DatabaseState>,
+    started_at: OffsetDateTime,
+    draining_since: OnceLock<OffsetDateTime>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let started_at = OffsetDateTime::now_utc();
+        let starting = DatabaseState { trouble: Some(Trouble::Starting), since: started_at };
+        Self { database: watch::Sender::new(starting), started_at, draining_since: OnceLock::new() }
+    }
+}
+
+impl Health {
+    pub fn database(&self) -> DatabaseState {
+        *self.database.borrow()
+    }
+
+    /// Notes what a look at the database found; returns whether that is news.
+    pub fn set_database(&self, trouble: Option<Trouble>) -> bool {
+        self.database.send_if_modified(|state| {
+            let news = state.trouble != trouble;
+            if news {
+                *state = DatabaseState { trouble, since: OffsetDateTime::now_utc() };
+            }
+            news
+        })
+    }
+
+    /// Waits until the database serves.
+    pub async fn database_serves(&self) {
+        let mut states = self.database.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = states.wait_for(|state| state.trouble.is_none()).await;
+    }
+
+    pub const fn started_at(&self) -> OffsetDateTime {
+        self.started_at
+    }
+
+    /// Since when the server is stopping, if it is.
+    pub fn draining_since(&self) -> Option<OffsetDateTime> {
+        self.draining_since.get().copied()
+    }
+
+    pub fn set_draining(&self) {
+        self.draining_since.get_or_init(OffsetDateTime::now_utc);
+    }
+}

@@ -1,0 +1,22 @@
+//! A small chat server: people post short messages, everyone reads the latest ones and who has spoken.
+//!
+//! Where things are:
+//!
+//! - [`config`]: every setting, with its default and the reason for it
+//! - [`app`]: the life of the process, from listening to draining
+//! - [`server`], [`connection`]: sockets, how many of them and how long they may take
+//! - [`api`]: the endpoints, the pages, the error contract
+//! - [`message`]: what a message is, and which ones are refused
+//! - [`store`]: what is promised about data; the queries; MySQL and SQLite
+//! - [`health`]: what the process knows of its own fitness
+//! - [`telemetry`]: the log
+
+pub mod api;
+pub mod app;
+pub mod config;
+pub mod connection;
+pub mod health;
+pub mod message;
+pub mod server;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,74 @@
+//! Starts the server, waits for a signal, stops it.
+
+use anyhow::Context;
+use chat_server::{
+    api,
+    app::{self, Listeners},
+    config::{Command, Config, Migrate},
+    server, telemetry,
+};
+use clap::Parser;
+use std::{io::Write, process::ExitCode, thread};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    if matches!(config.command, Some(Command::Openapi)) {
+        let printed = std::io::stdout().write_all(api::document().as_bytes());
+        return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let started = telemetry::init(&config).and_then(|()| runtime());
+    match started.and_then(|runtime| runtime.block_on(serve(&config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Before the log is set up, this goes nowhere else.
+            let _ = writeln!(std::io::stderr(), "chat-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// At least two workers, so that one that is busy for long does not stop the others on a single core.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let workers = thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    if config.migrate == Migrate::Only {
+        tokio::select! {
+            result = app::migrate_only(config) => return result,
+            () = either(&mut terminate, &mut interrupt) => anyhow::bail!("stopped before the database was migrated"),
+        }
+    }
+    server::raise_file_limit(config.max_connections);
+    let listeners = Listeners::bind(config).await?;
+    info!(version = env!("CARGO_PKG_VERSION"), "Starting");
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        either(&mut terminate, &mut interrupt).await;
+        let _ = stop.send(());
+        either(&mut terminate, &mut interrupt).await;
+        warn!("Second signal: stopping at once");
+        std::process::exit(130);
+    });
+    let result = app::run(config, listeners, async { drop(stopped.await) }).await;
+    if let Err(error) = &result {
+        error!(%error, "Cannot serve");
+    }
+    result
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,99 @@
+//! Listening: accepts connections up to a limit, tells the ones beyond it, and stops in an orderly way.
+
+use crate::{
+    api::App,
+    connection::{self, Patience},
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+/// How long to pause when the system gives no connection, mostly for want of file descriptors. Without it
+/// the loop would spin until some are free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections beyond the limit are told so at a time. The ones beyond these are closed unheard.
+const REFUSALS_MAX: usize = 256;
+
+/// How long a connection beyond the limit may take to ask and to read its answer.
+const REFUSAL_PATIENCE: Patience =
+    Patience { head: Duration::from_secs(2), idle: Duration::from_secs(2) };
+
+/// What one listener serves, and to how many.
+pub struct Service {
+    /// Answers the requests.
+    pub app: App,
+    /// Answers those for whom there is no place.
+    pub refusing: App,
+    pub connections_max: usize,
+    pub patience: Patience,
+}
+
+/// Serves a listener until `stop` is cancelled and the requests under way are answered.
+pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(service.connections_max));
+    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+    let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
+    let connections = TaskTracker::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "Cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (app, permit, patience) = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
+            (&app, permit, Some(service.patience))
+        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            (&refusing, permit, None)
+        } else {
+            continue;
+        };
+        let task = serve_one(stream, peer, Arc::clone(app), patience, permit, stop.clone());
+        connections.spawn(task);
+    }
+    // New connections are refused by the system from here on.
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// `patience` is `None` for a connection that is only told that there is no place.
+async fn serve_one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Arc<App>,
+    patience: Option<Patience>,
+    permit: OwnedSemaphorePermit,
+    stop: CancellationToken,
+) {
+    let keep_alive = patience.is_some();
+    let patience = patience.unwrap_or(REFUSAL_PATIENCE);
+    let stream = connection::serve(stream, peer, app, keep_alive, patience, stop.cancelled()).await;
+    // Not part of stopping: every answer has been written.
+    tokio::spawn(async move {
+        if let Some(stream) = stream {
+            connection::linger(stream).await;
+        }
+        drop(permit);
+    });
+}
+
+/// Raises the number of files this process may have open, towards what the connections need.
+pub fn raise_file_limit(connections_max: u32) {
+    // The listener, the log, the database's connections, and those that are told to go.
+    let wanted = u64::from(connections_max) + REFUSALS_MAX as u64 + 256;
+    let allowed: io::Result<u64> = rlimit::increase_nofile_limit(wanted);
+    if let Ok(allowed) = allowed
+        && allowed < wanted
+    {
+        warn!(allowed, wanted, "The limit of open files is lower than MAX_CONNECTIONS needs");
+    }
+}

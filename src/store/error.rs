@@ -1,0 +1,130 @@
+//! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
+
+use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
+
+/// Why a store call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// As many calls as the limit allows are under way.
+    #[error("too many calls are waiting for the database")]
+    Overloaded,
+    /// The server is stopping.
+    #[error("the store is closed")]
+    Closed,
+    /// The database cannot serve now; a write may or may not have happened.
+    #[error("the database is not available: {}", .0.as_str())]
+    Unavailable(Trouble),
+    /// The call's time is over; a write may or may not have happened.
+    #[error("the database did not answer in time")]
+    DeadlineExceeded,
+    /// A fault of ours, such as SQL that the database does not understand.
+    #[error("unexpected database error: {0}")]
+    Internal(#[source] sqlx::Error),
+}
+
+/// Why the database cannot serve. Every kind is worth another attempt after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    Starting,
+    Unreachable,
+    AccessDenied,
+    DatabaseMissing,
+    NotMigrated,
+    MigrationFailed,
+    ReadOnly,
+    Busy,
+}
+
+impl Trouble {
+    /// The name that `/readyz` and the log use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Unreachable => "unreachable",
+            Self::AccessDenied => "access_denied",
+            Self::DatabaseMissing => "database_missing",
+            Self::NotMigrated => "not_migrated",
+            Self::MigrationFailed => "migration_failed",
+            Self::ReadOnly => "read_only",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// The trouble behind an error, or `None` when the error is not the database's state but a
+    /// fault of ours.
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
+            sqlx::Error::Database(error) => Self::of_database(error.as_ref()),
+            sqlx::Error::Migrate(error) => Some(Self::of_migration(error)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of_migration(error: &MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+                Self::of(error).unwrap_or(Self::MigrationFailed)
+            }
+            _ => Self::MigrationFailed,
+        }
+    }
+
+    fn of_database(error: &dyn DatabaseError) -> Option<Self> {
+        match error.try_downcast_ref::<MySqlDatabaseError>() {
+            Some(error) => Self::of_mysql(error.number()),
+            None => Self::of_sqlite(error),
+        }
+    }
+
+    /// Error numbers as MySQL's and MariaDB's server error references list them.
+    const fn of_mysql(number: u16) -> Option<Self> {
+        match number {
+            1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Some(Self::AccessDenied),
+            1046 | 1049 => Some(Self::DatabaseMissing),
+            1054 | 1146 => Some(Self::NotMigrated),
+            1290 | 1792 | 1836 | 3906 => Some(Self::ReadOnly),
+            // Lock wait, deadlock, and what MariaDB makes of the same conflict; then too many
+            // connections, out of space or memory.
+            1020 | 1205 | 1213 | 1021 | 1037 | 1038 | 1040 | 1041 | 1114 | 1203 | 1226 => {
+                Some(Self::Busy)
+            }
+            // A Galera node outside its cluster, a server going down, a connection cut by it.
+            1047
+            | 1053
+            | 1077
+            | 1079
+            | 1129
+            | 1152
+            | 1158..=1161
+            | 1180
+            | 1184
+            | 1317
+            | 1927
+            | 2006
+            | 2013
+            | 4031 => Some(Self::Unreachable),
+            _ => None,
+        }
+    }
+
+    /// Primary result codes, see <https://www.sqlite.org/rescode.html>.
+    fn of_sqlite(error: &dyn DatabaseError) -> Option<Self> {
+        let code: u32 = error.code()?.parse().ok()?;
+        match code & 0xff {
+            1 if error.message().starts_with("no such table") => Some(Self::NotMigrated),
+            // BUSY, LOCKED, FULL.
+            5 | 6 | 13 => Some(Self::Busy),
+            // PERM, READONLY.
+            3 | 8 => Some(Self::ReadOnly),
+            // IOERR, CORRUPT, CANTOPEN, NOTADB.
+            10 | 11 | 14 | 26 => Some(Self::Unreachable),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A pooled connection that goes back only when its last answer has been read.
+//!
+//! sqlx has no query timeout: a query that is given up leaves its connection in the middle of an
+//! answer, and giving that back makes the pool wait for a peer that may be gone for ever.
+
+use super::error::Trouble;
+use sqlx::{Database, Pool, pool::PoolConnection};
+use std::ops::{Deref, DerefMut};
+
+pub struct Lease<DB: Database>(Option<PoolConnection<DB>>);
+
+impl<DB: Database> Lease<DB> {
+    pub async fn take(pool: &Pool<DB>) -> sqlx::Result<Self> {
+        pool.acquire().await.map(|connection| Self(Some(connection)))
+    }
+
+    /// Ends the lease. The connection is kept when the database answered and can be used further.
+    pub fn give_back<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+        let keep = match &result {
+            Ok(_) => true,
+            Err(error) => matches!(Trouble::of(error), None | Some(Trouble::Busy)),
+        };
+        if keep {
+            drop(self.0.take());
+        }
+        result
+    }
+}
+
+impl<DB: Database> Drop for Lease<DB> {
+    fn drop(&mut self) {
+        // Outside the pool, dropping a connection closes its socket and frees its place.
+        drop(self.0.take().map(PoolConnection::detach));
+    }
+}
+
+impl<DB: Database> Deref for Lease<DB> {
+    type Target = DB::Connection;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("a lease holds its connection until it ends")
+    }
+}
+
+impl<DB: Database> DerefMut for Lease<DB> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.0.as_mut().expect("a lease holds its connection until it ends")
+    }
+}

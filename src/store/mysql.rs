@@ -1,0 +1,226 @@
+//! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
+
+use super::{error::Trouble, lease::Lease, migrate, queries};
+use crate::{
+    config::Migrate,
+    message::{MessageId, NewMessage},
+};
+use anyhow::Context;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, MySqlPool, QueryBuilder,
+    migrate::Migrator,
+    mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
+    query, query_scalar,
+};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::timeout;
+use tracing::warn;
+use url::Url;
+
+static MIGRATOR: Migrator = Migrator {
+    // A newer server may have migrated further: schema changes only ever add (migrations/README.md).
+    ignore_missing: true,
+    // sqlx's own lock is `GET_LOCK(?, -1)`, which MariaDB answers with NULL and no lock.
+    locking: false,
+    ..sqlx::migrate!("migrations/mysql")
+};
+
+/// How long a call waits for a connection. Far below sqlx's 30 s, so that waiting clients hear of
+/// trouble while they still listen.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long connecting and each small step of preparing may take.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one attempt waits for another server's migration. Well inside [`STEP_TIMEOUT`].
+const LOCK_WAIT_SECONDS: u32 = 3;
+
+/// Connections are replaced after this time, so that a failover or a new password reaches all of them.
+const CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
+
+#[derive(Debug)]
+pub struct MySql {
+    pool: MySqlPool,
+    /// One connection of its own, so that probing does not queue behind the requests.
+    probe: MySqlPool,
+    /// The same server without a database, for creating it.
+    server: MySqlConnectOptions,
+    database: String,
+}
+
+impl MySql {
+    pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
+        let (options, server) = (connect_options(url)?, connect_options(&without_path(url)?)?);
+        let database = options.get_database().unwrap_or_default().to_owned();
+        anyhow::ensure!(!database.is_empty(), "DATABASE_URL names no database: it ends with /NAME");
+        let pool = MySqlPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .max_lifetime(CONNECTION_LIFETIME);
+        let probe = pool.clone().max_connections(1);
+        Ok(Self {
+            pool: pool.connect_lazy_with(options.clone()),
+            probe: probe.connect_lazy_with(options),
+            server,
+            database,
+        })
+    }
+
+    pub const fn pool(&self) -> &MySqlPool {
+        &self.pool
+    }
+
+    pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
+        let mut connection = step(self.connect_or_create(migrate)).await?;
+        if step(migrate::is_current(&MIGRATOR, &mut connection)).await? {
+            return Ok(());
+        }
+        if migrate == Migrate::Off {
+            return Err(migrate::not_migrated(migrate));
+        }
+        // The lock ends with the connection, so a server that dies while it holds it blocks nobody.
+        step(self.lock_migrations(&mut connection)).await?;
+        step(forget_unfinished_migrations(&mut connection)).await?;
+        migrate::apply(&MIGRATOR, &mut connection).await?;
+        step(connection.close()).await
+    }
+
+    pub async fn probe(&self) -> sqlx::Result<()> {
+        let mut lease = Lease::take(&self.probe).await?;
+        let result = queries::mysql::probe(&mut lease).await;
+        lease.give_back(result)
+    }
+
+    pub async fn insert(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<MessageId>> {
+        let mut lease = Lease::take(&self.pool).await?;
+        let result = insert(&mut lease, batch).await;
+        lease.give_back(result)
+    }
+
+    pub async fn close(&self) {
+        self.probe.close().await;
+        self.pool.close().await;
+    }
+
+    async fn connect_or_create(&self, migrate: Migrate) -> sqlx::Result<MySqlConnection> {
+        let connected = match self.pool.connect_options().connect().await {
+            Err(error) if self.prefers_tls() && is_handshake_failure(&error) => {
+                self.go_on_without_tls(&error);
+                self.pool.connect_options().connect().await
+            }
+            connected => connected,
+        };
+        let missing = |error: &sqlx::Error| Trouble::of(error) == Some(Trouble::DatabaseMissing);
+        if migrate == Migrate::Off || !connected.as_ref().is_err_and(missing) {
+            return connected;
+        }
+        let ssl_mode = self.pool.connect_options().get_ssl_mode();
+        let mut server = self.server.clone().ssl_mode(ssl_mode).connect().await?;
+        let name = self.database.replace('`', "``");
+        let create = format!(
+            "create database if not exists `{name}` character set utf8mb4 collate utf8mb4_bin"
+        );
+        query(AssertSqlSafe(create)).execute(&mut server).await?;
+        server.close().await?;
+        self.pool.connect_options().connect().await
+    }
+
+    fn prefers_tls(&self) -> bool {
+        matches!(self.pool.connect_options().get_ssl_mode(), MySqlSslMode::Preferred)
+    }
+
+    /// What MySQL's own clients do by default with a server whose TLS they cannot speak, such as one that
+    /// knows only ciphers of the past.
+    fn go_on_without_tls(&self, cause: &sqlx::Error) {
+        warn!(%cause, "No TLS with this database server, going on without; ssl-mode=REQUIRED forbids that");
+        let options = self.pool.connect_options().as_ref().clone();
+        for pool in [&self.pool, &self.probe] {
+            pool.set_connect_options(options.clone().ssl_mode(MySqlSslMode::Disabled));
+        }
+    }
+
+    /// Waits for the right to migrate, which one connection of the whole server has at a time.
+    async fn lock_migrations(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
+        // Lock names are shared by all databases of a server and at most 64 characters long.
+        let locked: Option<i64> =
+            query_scalar("select get_lock(concat('chat-server.', md5(?)), ?)")
+                .bind(&self.database)
+                .bind(LOCK_WAIT_SECONDS)
+                .fetch_one(connection)
+                .await?;
+        if locked == Some(1) { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }
+    }
+}
+
+fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
+    let options: MySqlConnectOptions =
+        url.parse().ok().context("DATABASE_URL is not a valid MySQL URL")?;
+    // The server's own SQL mode is kept: some services refuse to change it, and nothing here needs to.
+    Ok(options.pipes_as_concat(false).no_engine_substitution(false))
+}
+
+/// Without a certificate to verify, as with `ssl-mode=PREFERRED`, a server that answers what TLS does not
+/// understand is the only reason for this kind of error.
+fn is_handshake_failure(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData)
+}
+
+fn without_path(url: &str) -> anyhow::Result<String> {
+    let mut url = Url::parse(url).ok().context("DATABASE_URL is not a valid URL")?;
+    url.set_path("");
+    Ok(url.into())
+}
+
+async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    timeout(STEP_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it marked
+/// as begun. All of ours can run again; without the mark, they do.
+async fn forget_unfinished_migrations(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let forgotten = query("delete from _sqlx_migrations where success = false")
+        .execute(connection)
+        .await
+        .map(drop);
+    match forgotten {
+        Err(error) if Trouble::of(&error) == Some(Trouble::NotMigrated) => Ok(()),
+        result => result,
+    }
+}
+
+async fn insert(
+    connection: &mut MySqlConnection,
+    batch: &[NewMessage],
+) -> sqlx::Result<Vec<MessageId>> {
+    let mut transaction = connection.begin().await?;
+    // In one order everywhere, so that two batches with the same names cannot deadlock.
+    let users: BTreeSet<&str> = batch.iter().map(|message| message.user.as_str()).collect();
+    QueryBuilder::new("insert ignore into users (name) ")
+        .push_values(users, |mut row, user| {
+            row.push_bind(user);
+        })
+        .build()
+        .execute(&mut *transaction)
+        .await?;
+    let inserted = QueryBuilder::new("insert into messages (dedup, user, text, created_at) ")
+        .push_values(batch, |mut row, message| {
+            row.push_bind(message.dedup)
+                .push_bind(message.user.as_str())
+                .push_bind(message.text.as_str())
+                .push_bind(message.created_at);
+        })
+        .build()
+        .execute(&mut *transaction)
+        .await?;
+    // A statement's ids are evenly spaced; the space is not 1 on a cluster with several writers.
+    let spacing: i64 = if batch.len() > 1 {
+        query_scalar("select cast(@@session.auto_increment_increment as signed)")
+            .fetch_one(&mut *transaction)
+            .await?
+    } else {
+        1
+    };
+    transaction.commit().await?;
+    let first = inserted.last_insert_id().cast_signed();
+    Ok((0..).take(batch.len()).map(|index| first + index * spacing).collect())
+}

@@ -1,0 +1,90 @@
+//! The queries that both databases understand: one function each, stamped out for both kinds of connection.
+//! What differs (connecting, creating, inserting) is in `mysql.rs` and `sqlite.rs`.
+
+macro_rules! queries {
+    ($module:ident, $connection:ty) => {
+        pub mod $module {
+            use crate::message::{Message, MessageId};
+            use sqlx::{Result, query, query_as, query_scalar};
+            use uuid::Uuid;
+
+            /// Messages between two ids (both excluded), the newest first.
+            pub async fn newest_messages(
+                connection: &mut $connection,
+                after: MessageId,
+                before: MessageId,
+                limit: i64,
+            ) -> Result<Vec<Message>> {
+                query_as(
+                    "select id, user, text, created_at from messages \
+                     where id > ? and id < ? order by id desc limit ?",
+                )
+                .bind(after)
+                .bind(before)
+                .bind(limit)
+                .fetch_all(connection)
+                .await
+            }
+
+            /// Messages after an id, the oldest first.
+            pub async fn oldest_messages(
+                connection: &mut $connection,
+                after: MessageId,
+                limit: i64,
+            ) -> Result<Vec<Message>> {
+                query_as(
+                    "select id, user, text, created_at from messages \
+                     where id > ? order by id limit ?",
+                )
+                .bind(after)
+                .bind(limit)
+                .fetch_all(connection)
+                .await
+            }
+
+            pub async fn message_by_id(
+                connection: &mut $connection,
+                id: MessageId,
+            ) -> Result<Option<Message>> {
+                query_as("select id, user, text, created_at from messages where id = ?")
+                    .bind(id)
+                    .fetch_optional(connection)
+                    .await
+            }
+
+            pub async fn message_by_dedup(
+                connection: &mut $connection,
+                dedup: Uuid,
+            ) -> Result<Option<Message>> {
+                query_as("select id, user, text, created_at from messages where dedup = ?")
+                    .bind(dedup)
+                    .fetch_optional(connection)
+                    .await
+            }
+
+            /// User names after a name, in byte order.
+            pub async fn users_after(
+                connection: &mut $connection,
+                after: String,
+                limit: i64,
+            ) -> Result<Vec<String>> {
+                query_scalar("select name from users where name > ? order by name limit ?")
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(connection)
+                    .await
+            }
+
+            /// Fails unless both tables can be read. Costs the same however full they are.
+            pub async fn probe(connection: &mut $connection) -> Result<()> {
+                query("select exists (select 1 from messages), exists (select 1 from users)")
+                    .fetch_one(connection)
+                    .await
+                    .map(drop)
+            }
+        }
+    };
+}
+
+queries!(mysql, sqlx::MySqlConnection);
+queries!(sqlite, sqlx::SqliteConnection);

@@ -1,0 +1,183 @@
+//! SQLite, compiled into the binary: one file, one writer, many readers.
+
+use super::{lease::Lease, migrate, queries};
+use crate::{
+    config::Migrate,
+    message::{MessageId, NewMessage},
+};
+use anyhow::{Context, ensure};
+use sqlx::{
+    ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool,
+    migrate::Migrator,
+    query,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+static MIGRATOR: Migrator = Migrator {
+    // A newer server may have migrated further: schema changes only ever add (migrations/README.md).
+    ignore_missing: true,
+    // The transaction around the migrations is the lock.
+    locking: false,
+    ..sqlx::migrate!("migrations/sqlite")
+};
+
+/// How long a call waits for a connection, and a writer for another process's transaction.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub struct Sqlite {
+    options: SqliteConnectOptions,
+    connections_max: u32,
+    pools: RwLock<Pools>,
+}
+
+#[derive(Clone, Debug)]
+struct Pools {
+    /// One connection: SQLite lets one write at a time, and waiting in our queue is fair and cheap.
+    writer: SqlitePool,
+    reader: SqlitePool,
+    /// Which file the connections are about. Behind a file that was deleted or replaced, SQLite goes
+    /// on writing to the old one, where nobody will ever find the messages again.
+    file: Option<FileId>,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+impl Sqlite {
+    pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
+        ensure!(
+            !url.contains(":memory:") && !url.contains("mode=memory"),
+            "DATABASE_URL names an in-memory database, which each connection would have for itself; \
+             name a file"
+        );
+        let options: SqliteConnectOptions =
+            url.parse().ok().context("DATABASE_URL is not a valid SQLite URL")?;
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // An acknowledged message survives a loss of power, not only of the process.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(WAIT_TIMEOUT);
+        let pools = RwLock::new(Pools::new(&options, connections_max, None));
+        Ok(Self { options, connections_max, pools })
+    }
+
+    pub fn reader(&self) -> SqlitePool {
+        self.pools().reader
+    }
+
+    pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
+        let old = self.pools();
+        if old.file.is_some() && file_id(&self.path()).await.ok() != old.file {
+            // SQLite removes its side files with the last connection; a new database must not find them.
+            old.close().await;
+        }
+        let mut connection =
+            self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
+        if !migrate::is_current(&MIGRATOR, &mut connection).await? {
+            if migrate == Migrate::Off {
+                return Err(migrate::not_migrated(migrate));
+            }
+            // Servers that start together take turns here.
+            let mut transaction = connection.begin_with("begin immediate").await?;
+            migrate::apply(&MIGRATOR, &mut *transaction).await?;
+            transaction.commit().await?;
+        }
+        connection.close().await?;
+
+        let file = file_id(&self.path()).await?;
+        if old.file != Some(file) || old.writer.is_closed() {
+            let new = Pools::new(&self.options, self.connections_max, Some(file));
+            *self.pools.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        Ok(())
+    }
+
+    pub async fn probe(&self) -> sqlx::Result<()> {
+        let pools = self.pools();
+        if Some(file_id(&self.path()).await?) != pools.file {
+            return Err(io::Error::other("the database file was replaced").into());
+        }
+        let mut lease = Lease::take(&pools.reader).await?;
+        let result = queries::sqlite::probe(&mut lease).await;
+        lease.give_back(result)
+    }
+
+    pub async fn insert(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<MessageId>> {
+        let mut lease = Lease::take(&self.pools().writer).await?;
+        let result = insert(&mut lease, batch).await;
+        lease.give_back(result)
+    }
+
+    pub async fn close(&self) {
+        self.pools().close().await;
+    }
+
+    fn pools(&self) -> Pools {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.options.get_filename().to_owned()
+    }
+}
+
+impl Pools {
+    fn new(options: &SqliteConnectOptions, connections_max: u32, file: Option<FileId>) -> Self {
+        let pool = SqlitePoolOptions::new().acquire_timeout(WAIT_TIMEOUT);
+        // A pool must not create a file: whatever takes its place has been prepared first.
+        let options = options.clone().create_if_missing(false);
+        Self {
+            writer: pool.clone().max_connections(1).connect_lazy_with(options.clone()),
+            reader: pool.max_connections(connections_max).connect_lazy_with(options),
+            file,
+        }
+    }
+
+    async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn file_id(path: &Path) -> io::Result<FileId> {
+    let metadata = tokio::fs::metadata(path).await?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    batch: &[NewMessage],
+) -> sqlx::Result<Vec<MessageId>> {
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    let users: BTreeSet<&str> = batch.iter().map(|message| message.user.as_str()).collect();
+    for user in users {
+        query("insert or ignore into users (name) values (?)")
+            .bind(user)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    let inserted = QueryBuilder::new("insert into messages (dedup, user, text, created_at) ")
+        .push_values(batch, |mut row, message| {
+            row.push_bind(message.dedup)
+                .push_bind(message.user.as_str())
+                .push_bind(message.text.as_str())
+                .push_bind(message.created_at);
+        })
+        .build()
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    // The only writer of a file gives the rows of one statement consecutive ids.
+    let next = inserted.last_insert_rowid() + 1;
+    Ok((next - batch.len().cast_signed() as i64..next).collect())
+}
