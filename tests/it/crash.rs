@@ -1,0 +1,149 @@
+//! `kill -9`, of the server and of the database, while clients write.
+
+use crate::{
+    harness::{TestDatabase, eventually},
+    lifecycle::Process,
+};
+use reqwest::Client;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::process::Command;
+
+/// Writes until it is aborted, with a key for each message and again after each failure, as a careful client
+/// does. Notes the texts that were acknowledged.
+async fn write(url: String, writer: usize, acknowledged: Arc<Mutex<BTreeSet<String>>>) {
+    let client = Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+    for number in 0.. {
+        let text = format!("{writer}/{number}");
+        let body = json!({ "user": "bob", "text": text });
+        loop {
+            let request = client.post(&url).json(&body).header("idempotency-key", &text);
+            match request.send().await {
+                Ok(response) if response.status() == 201 => break,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        acknowledged.lock().unwrap().insert(text);
+    }
+}
+
+/// Every text that the server has.
+async fn stored(url: &str) -> Vec<String> {
+    let (mut texts, mut after) = (Vec::new(), 0);
+    loop {
+        let page: Value = reqwest::get(format!("{url}/messages?after={after}"))
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let page = page["messages"].as_array().unwrap();
+        let Some(newest) = page.first() else { return texts };
+        after = newest["id"].as_i64().unwrap();
+        texts.extend(page.iter().map(|m| m["text"].as_str().unwrap().to_owned()));
+    }
+}
+
+fn assert_each_once(stored: &[String], acknowledged: &Mutex<BTreeSet<String>>) {
+    let unique: BTreeSet<_> = stored.iter().cloned().collect();
+    assert_eq!(unique.len(), stored.len(), "a message was stored twice");
+    let acknowledged = acknowledged.lock().unwrap();
+    let lost: Vec<_> = acknowledged.difference(&unique).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_server_acknowledged_is_there_when_it_starts_again() {
+    let database = TestDatabase::new();
+    let acknowledged = Arc::default();
+    for round in 1..=3 {
+        let server = Process::start(&["--database-url", database.url.as_str()]).await;
+        server.wait_until_ready().await;
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let url = format!("{}/message", server.url);
+                tokio::spawn(write(url, 10 * round + writer, Arc::clone(&acknowledged)))
+            })
+            .collect();
+        let enough = round * 40;
+        eventually("enough messages are acknowledged", || async {
+            acknowledged.lock().unwrap().len() >= enough
+        })
+        .await;
+        server.kill().await;
+        writers.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    server.wait_until_ready().await;
+    assert_each_once(&stored(&server.url).await, &acknowledged);
+}
+
+/// A database server of this test's own.
+struct PrivateDatabase {
+    kind: String,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl PrivateDatabase {
+    #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the server")]
+    fn new() -> Self {
+        let kind =
+            std::env::var("TEST_DATABASE_KIND").expect("TEST_DATABASE_KIND, set by make test");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { kind, folder: tempfile::tempdir().unwrap(), port }
+    }
+
+    async fn run(&self, action: &str, port: &[&str]) {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/databases/private");
+        let done = Command::new(script)
+            .args([&self.kind, action])
+            .arg(self.folder.path())
+            .args(port)
+            .status()
+            .await
+            .unwrap();
+        assert!(done.success(), "{action} failed");
+    }
+
+    async fn start(&self) {
+        self.run("start", &[&self.port.to_string()]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: make test"]
+async fn what_was_acknowledged_before_the_database_was_killed_is_there_when_it_is_back() {
+    let database = PrivateDatabase::new();
+    database.start().await;
+    let url = format!("mysql://root:secret@127.0.0.1:{}/chat", database.port);
+    let server = Process::start(&["--database-url", &url]).await;
+    server.wait_until_ready().await;
+    let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let url = format!("{}/message", server.url);
+            tokio::spawn(write(url, writer, Arc::clone(&acknowledged)))
+        })
+        .collect();
+    for _ in 0..3 {
+        let enough = acknowledged.lock().unwrap().len() + 100;
+        eventually("enough messages are acknowledged", || async {
+            acknowledged.lock().unwrap().len() >= enough
+        })
+        .await;
+        database.run("kill", &[]).await;
+        server.wait_for_status("/readyz", 503).await;
+        assert_eq!(reqwest::get(format!("{}/livez", server.url)).await.unwrap().status(), 200);
+        database.start().await;
+        server.wait_until_ready().await;
+    }
+    writers.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_each_once(&stored(&server.url).await, &acknowledged);
+    database.run("stop", &[]).await;
+}

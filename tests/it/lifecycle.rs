@@ -1,0 +1,254 @@
+//! The life of the process, on the real binary: how it starts, what it says, how it stops.
+
+use crate::harness::{PATIENCE, TestApp, TestDatabase, eventually};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::{
+    process::{Output, Stdio},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// The server as a process of its own.
+pub struct Process {
+    pub url: String,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it on a free port, which it tells in its log.
+    pub async fn start(flags: &[&str]) -> Self {
+        let mut child = command(flags)
+            .args(["--listen-addr", "127.0.0.1:0", "--log-format", "json"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let url = loop {
+            let line =
+                timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("it starts");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if let Some(page) =
+                line["message"].as_str().and_then(|text| text.strip_prefix("Page: "))
+            {
+                break page.trim_end_matches('/').to_owned();
+            }
+        };
+        // Its log must go on being read, or it would wait for a reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { url, child }
+    }
+
+    pub async fn wait_until_ready(&self) {
+        self.wait_for_status("/readyz", 200).await;
+    }
+
+    pub async fn wait_for_status(&self, path: &str, status: u16) {
+        eventually(&format!("{path} answers {status}"), || async {
+            reqwest::get(format!("{}{path}", self.url)).await.is_ok_and(|r| r.status() == status)
+        })
+        .await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn exit_code(mut self) -> Option<i32> {
+        timeout(PATIENCE, self.child.wait()).await.expect("it stops").unwrap().code()
+    }
+
+    fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+}
+
+fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
+    command.args(flags).env_remove("DATABASE_URL").env_remove("RUST_LOG").kill_on_drop(true);
+    command
+}
+
+async fn output(flags: &[&str]) -> (Output, String) {
+    let output = timeout(PATIENCE, command(flags).output()).await.expect("it ends").unwrap();
+    let text = [&output.stdout[..], &output.stderr[..]].concat();
+    (output, String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_request_under_way_finish_and_exits_with_0() {
+    for signal in ["-TERM", "-INT"] {
+        let database = TestDatabase::new();
+        let server = Process::start(&["--database-url", database.url.as_str()]).await;
+        server.wait_until_ready().await;
+        let body = r#"{"user": "bob", "text": "half"}"#;
+        let head = format!(
+            "POST /message HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body.as_bytes()[..9]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.signal(signal).await;
+        eventually("new connections are refused", || async {
+            TcpStream::connect(server.address()).await.is_err()
+        })
+        .await;
+        stream.write_all(&body.as_bytes()[9..]).await.unwrap();
+        let answer = crate::harness::read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        assert_eq!(server.exit_code().await, Some(0), "{signal}");
+        assert_eq!(database.count_messages().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn while_draining_the_server_is_live_and_serves_but_is_not_ready() {
+    let (database, flags) = (TestDatabase::new(), ["--shutdown-delay", "1h"]);
+    let mut app = TestApp::start_with(&database, &flags).await;
+    app.begin_to_stop();
+    app.wait_for_status("/readyz", 503).await;
+    let ready: Value = app.get("/readyz").await.json().await.unwrap();
+    assert_eq!(ready["checks"][1]["reason"], "draining");
+    assert_eq!(app.get("/livez").await.status(), 200);
+    app.say("bob", "late").await;
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_finish_is_cut_off_when_the_time_for_stopping_is_over() {
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str(), "--shutdown-timeout", "300ms"];
+    let server = Process::start(&flags).await;
+    server.wait_until_ready().await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream.write_all(b"POST /message HTTP/1.1\r\nhost: x\r\ncontent-ty").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.signal("-TERM").await;
+    assert_eq!(server.exit_code().await, Some(0));
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_second_signal_stops_the_server_at_once() {
+    let database = TestDatabase::new();
+    let flags = [
+        "--database-url",
+        database.url.as_str(),
+        "--shutdown-delay",
+        "1h",
+        "--shutdown-timeout",
+        "2h",
+    ];
+    let server = Process::start(&flags).await;
+    server.wait_until_ready().await;
+    server.signal("-TERM").await;
+    server.wait_for_status("/readyz", 503).await;
+    server.signal("-TERM").await;
+    assert_eq!(server.exit_code().await, Some(130));
+}
+
+#[tokio::test]
+async fn help_is_a_manual_of_every_setting() {
+    let (output, text) = output(&["--help"]).await;
+    assert!(output.status.success());
+    for setting in crate::tidy::settings() {
+        assert!(text.contains(&format!("[env: {setting}")), "{setting} is missing in --help");
+    }
+}
+
+#[tokio::test]
+async fn a_setting_that_cannot_be_used_is_named_and_no_password_is_printed() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (flags, expected) in [
+        (vec!["--listen-addr", &taken], "LISTEN_ADDR: cannot listen"),
+        (vec!["--listen-addr", "here"], "--listen-addr"),
+        (vec!["--database-url", "postgres://u:geheim@h/d"], "DATABASE_URL must begin with"),
+        (vec!["--database-url", "mysql://u:geheim@h"], "names no database"),
+        (vec!["--database-url", "mysql://u:geheim@h:x/d"], "not a valid MySQL URL"),
+        (vec!["--database-url", "sqlite::memory:"], "in-memory"),
+        (vec!["--database-url-file", "/nowhere"], "cannot read /nowhere"),
+        (vec!["--log", "a=b=c"], "RUST_LOG"),
+        (vec!["--request-timeout", "soon"], "--request-timeout"),
+    ] {
+        let fixed =
+            if flags[0] == "--listen-addr" { vec![] } else { vec!["--listen-addr", "127.0.0.1:0"] };
+        let (output, text) = output(&[flags.clone(), fixed].concat()).await;
+        assert!(!output.status.success(), "{flags:?}");
+        assert!(text.contains(expected), "{flags:?}: {text}");
+        assert!(!text.contains("geheim"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_database_url_can_come_from_a_file() {
+    let (database, folder) = (TestDatabase::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("url");
+    std::fs::write(&file, format!("{}\n", database.url)).unwrap();
+    let server = Process::start(&["--database-url-file", file.to_str().unwrap()]).await;
+    server.wait_until_ready().await;
+}
+
+#[tokio::test]
+async fn migrate_only_migrates_and_exits_and_off_waits_for_that() {
+    let database = TestDatabase::new();
+    let url = database.url.as_str();
+    let app = TestApp::launch(url, &["--migrate", "off"]).await;
+    eventually("the server says that the schema is missing", || async {
+        let ready: Value = app.get("/readyz").await.json().await.unwrap();
+        // Without the right to create it, SQLite's file cannot even be opened.
+        let reasons = [json!("not_migrated"), json!("database_missing"), json!("unreachable")];
+        reasons.contains(&ready["checks"][0]["reason"])
+    })
+    .await;
+    assert_eq!(app.get("/messages").await.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let (output, text) = output(&["--database-url", url, "--migrate", "only"]).await;
+    assert!(output.status.success(), "{text}");
+    app.wait_until_ready().await;
+    app.say("bob", "hi").await;
+}
+
+#[tokio::test]
+async fn with_an_operations_port_its_endpoints_leave_the_public_one() {
+    let database = TestDatabase::new();
+    let app = TestApp::launch(database.url.as_str(), &["--ops-addr", "127.0.0.1:0"]).await;
+    let ops = format!("http://{}", app.ops_address.unwrap());
+    eventually("the server is ready", || async {
+        reqwest::get(format!("{ops}/readyz")).await.unwrap().status() == 200
+    })
+    .await;
+    for path in ["/livez", "/readyz", "/version"] {
+        assert_eq!(app.get(path).await.status(), 404, "{path}");
+        assert_eq!(reqwest::get(format!("{ops}{path}")).await.unwrap().status(), 200, "{path}");
+    }
+    for path in ["/messages", "/docs", "/"] {
+        assert_eq!(app.get(path).await.status(), 200, "{path}");
+        assert_eq!(reqwest::get(format!("{ops}{path}")).await.unwrap().status(), 404, "{path}");
+    }
+    let document = app.get_json("/openapi.json").await;
+    assert!(document["paths"]["/readyz"].is_null(), "not on this port, so not in its document");
+}
+
+#[tokio::test]
+async fn version_says_which_build_it_is() {
+    let (app, _database) = TestApp::start().await;
+    let version = app.get_json("/version").await;
+    assert_eq!(version["name"], "chat-server");
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+}

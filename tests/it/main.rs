@@ -1,0 +1,21 @@
+//! The whole server over HTTP, one binary. Each test has a server and a database of its own: SQLite, or the server
+//! that `TEST_DATABASE_URL` names. Tests marked as ignored need such a database server; `make test` brings them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod crash;
+mod errors;
+mod file;
+mod harness;
+mod idempotency;
+mod lifecycle;
+mod limits;
+mod messages;
+mod migrations;
+mod names;
+mod openapi;
+mod outage;
+mod paging;
+mod proxy;
+mod strings;
+mod tidy;

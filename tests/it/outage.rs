@@ -1,0 +1,184 @@
+//! The database server goes away in all the ways it can; the server waits, says so, and heals by itself.
+//! All of these need a database server, see `main.rs`.
+
+use crate::{
+    harness::{TestApp, TestDatabase, eventually, problem, refusal},
+    proxy::{Network, Proxy},
+};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A server whose way to its database can be broken.
+async fn app_behind_proxy(flags: &[&str]) -> (TestApp, Proxy, TestDatabase) {
+    let database = TestDatabase::new();
+    let proxy = Proxy::to(&database.url).await;
+    let app = TestApp::launch(&proxy.url(&database.url), flags).await;
+    app.wait_until_ready().await;
+    (app, proxy, database)
+}
+
+async fn refused_code(app: &TestApp) -> String {
+    refusal(app.post("bob", "refused")).await.1
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn while_the_database_is_cut_off_requests_get_503_and_then_it_heals() {
+    let (app, proxy, database) = app_behind_proxy(&[]).await;
+    app.say("bob", "before").await;
+    proxy.set(Network::Cut);
+    for path in ["/messages", "/users", "/messages/1"] {
+        let response = app.get(path).await;
+        assert_eq!(response.headers()["retry-after"], "1", "{path}");
+        assert_eq!(problem(response).await["code"], "database_unavailable", "{path}");
+    }
+    assert_eq!(refused_code(&app).await, "database_unavailable");
+    assert_eq!(app.get("/livez").await.status(), 200, "alive all the time");
+    app.wait_for_status("/readyz", 503).await;
+    let ready: Value = app.get("/readyz").await.json().await.unwrap();
+    assert_eq!(ready["checks"][0]["reason"], "unreachable");
+
+    proxy.set(Network::Works);
+    app.wait_until_ready().await;
+    app.say("bob", "after").await;
+    assert_eq!(database.count_messages().await, 2);
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_short_cut_is_not_noticed_by_clients() {
+    let (app, proxy, database) = app_behind_proxy(&[]).await;
+    for number in 0..20 {
+        // Breaks every open connection, between requests and within them.
+        proxy.set(Network::Cut);
+        proxy.set(Network::Works);
+        app.say("bob", &number.to_string()).await;
+    }
+    assert_eq!(database.count_messages().await, 20);
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_silent_database_costs_no_request_more_than_its_time() {
+    let (app, proxy, database) = app_behind_proxy(&["--request-timeout", "700ms"]).await;
+    app.say("bob", "before").await;
+    proxy.set(Network::Silent);
+    // The first ones wait for their deadline; from when the silence is noticed the others do not.
+    for _ in 0..3 {
+        let (status, code) = refusal(app.post("bob", "silence")).await;
+        let allowed = [(504, "deadline_exceeded"), (503, "database_unavailable")];
+        assert!(allowed.contains(&(status, code.as_str())), "{status} {code}");
+    }
+    app.wait_for_status("/readyz", 503).await;
+    assert_eq!(refused_code(&app).await, "database_unavailable");
+    assert_eq!(app.get("/livez").await.status(), 200);
+
+    proxy.set(Network::Works);
+    app.wait_until_ready().await;
+    // The pool has a connection for everybody again: none is lost to the silence.
+    for number in 0..30 {
+        app.say("bob", &number.to_string()).await;
+    }
+    assert!(database.count_messages().await >= 31);
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_server_that_starts_before_its_database_waits_for_it() {
+    let database = TestDatabase::new();
+    let proxy = Proxy::to(&database.url).await;
+    proxy.set(Network::Cut);
+    let app = TestApp::launch(&proxy.url(&database.url), &[]).await;
+    assert_eq!(app.get("/livez").await.status(), 200);
+    assert_eq!(app.get("/readyz").await.status(), 503);
+    assert_eq!(refused_code(&app).await, "database_unavailable");
+    proxy.set(Network::Works);
+    app.wait_until_ready().await;
+    app.say("bob", "at last").await;
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_database_that_is_dropped_under_the_server_is_created_again() {
+    let (app, database) = TestApp::start().await;
+    for round in 0..3 {
+        app.say("bob", &round.to_string()).await;
+        database.drop_database().await;
+        eventually("a post succeeds", || async {
+            app.post("eve", "after").send().await.unwrap().status() == 201
+        })
+        .await;
+        app.wait_until_ready().await;
+        let messages = app.messages().await;
+        assert!(messages.iter().all(|message| message["user"] == "eve"), "{messages:?}");
+        assert_eq!(app.get_json("/users").await["users"], serde_json::json!(["eve"]));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn tables_that_were_lost_are_created_again() {
+    let (app, database) = TestApp::start().await;
+    app.say("bob", "one").await;
+    for table in ["messages", "users", "_sqlx_migrations"] {
+        database.execute(&format!("drop table {table}")).await.unwrap();
+    }
+    eventually("a post succeeds", || async {
+        app.post("eve", "after").send().await.unwrap().status() == 201
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: make test"]
+async fn posts_through_a_network_that_keeps_breaking_are_neither_lost_nor_doubled() {
+    let (app, proxy, database) = app_behind_proxy(&["--request-timeout", "5s"]).await;
+    let breaker = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(1..40))).await;
+            proxy.set(Network::Cut);
+            proxy.set(Network::Works);
+        }
+    });
+    let writers = (0..8).map(|writer| {
+        let (client, url) = (app.client.clone(), format!("http://{}/message", app.address));
+        tokio::spawn(async move {
+            let mut acknowledged = BTreeSet::new();
+            for number in 0..40 {
+                let body =
+                    serde_json::json!({ "user": "bob", "text": format!("{writer}/{number}") });
+                let response = client.post(&url).json(&body).send().await.unwrap();
+                if response.status() == 201 {
+                    acknowledged
+                        .insert(response.json::<Value>().await.unwrap()["id"].as_i64().unwrap());
+                }
+            }
+            acknowledged
+        })
+    });
+    let mut acknowledged = BTreeSet::new();
+    let mut answers = 0;
+    for writer in writers.collect::<Vec<_>>() {
+        let ids = writer.await.unwrap();
+        answers += ids.len();
+        acknowledged.extend(ids);
+    }
+    breaker.abort();
+    assert_eq!(acknowledged.len(), answers, "no id was given twice");
+    assert!(answers > 100, "only {answers} of 320 posts succeeded");
+    app.wait_until_ready().await;
+
+    let (mut texts, mut stored, mut before) = (BTreeSet::new(), BTreeSet::new(), i64::MAX);
+    loop {
+        let page = app.get_json(&format!("/messages?before={before}")).await;
+        let Some(last) = page["messages"].as_array().unwrap().last() else { break };
+        before = last["id"].as_i64().unwrap();
+        for message in page["messages"].as_array().unwrap() {
+            stored.insert(message["id"].as_i64().unwrap());
+            let text = message["text"].as_str().unwrap().to_owned();
+            assert!(texts.insert(text), "stored twice: {message}");
+        }
+    }
+    assert!(acknowledged.is_subset(&stored), "an acknowledged message is missing");
+    assert_eq!(database.count_messages().await, stored.len());
+}

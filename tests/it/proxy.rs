@@ -1,0 +1,81 @@
+//! A network between server and database that a test can break.
+
+use std::net::SocketAddr;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
+    sync::watch,
+};
+use url::Url;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    Works,
+    /// Connections break, and new ones break at once.
+    Cut,
+    /// Connections stay open and nothing passes, as with a peer that vanished.
+    Silent,
+}
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    network: watch::Sender<Network>,
+}
+
+impl Proxy {
+    /// Forwards to the host and port of a URL.
+    pub async fn to(url: &Url) -> Self {
+        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let network = watch::Sender::new(Network::Works);
+        let states = network.subscribe();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(connect(client, target.clone(), states.clone()));
+            }
+        });
+        Self { address, network }
+    }
+
+    pub fn set(&self, network: Network) {
+        self.network.send_replace(network);
+    }
+
+    /// The same database by way of this proxy.
+    pub fn url(&self, url: &Url) -> String {
+        let mut url = url.clone();
+        url.set_port(Some(self.address.port())).unwrap();
+        url.into()
+    }
+}
+
+async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<Network>) {
+    if *states.borrow() == Network::Cut {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(target).await else { return };
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        () = pump(from_client, to_server, states.clone()) => {}
+        () = pump(from_server, to_client, states.clone()) => {}
+        _ = states.wait_for(|state| *state == Network::Cut) => {}
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut states: watch::Receiver<Network>,
+) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        if states.wait_for(|state| *state != Network::Silent).await.is_err() {
+            return;
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}

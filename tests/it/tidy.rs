@@ -1,0 +1,65 @@
+//! House rules that can be checked.
+
+use chat_server::config::Config;
+use clap::CommandFactory;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    env!("CARGO_MANIFEST_DIR").into()
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|it| it == ending) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The names of all settings.
+pub fn settings() -> Vec<String> {
+    let command = Config::command();
+    let settings = command.get_arguments().filter_map(clap::Arg::get_env);
+    settings.map(|name| name.to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    for file in [files(&root().join("src"), "rs"), files(&root().join("tests"), "rs")].concat() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{} does not say what it is", file.display());
+        assert!(text.lines().count() <= 300, "{} is too long", file.display());
+    }
+}
+
+#[test]
+fn every_setting_is_in_the_readme_with_its_default() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for argument in Config::command().get_arguments() {
+        let Some(name) = argument.get_env().and_then(|name| name.to_str()) else { continue };
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("README.md has no row for {name}"));
+        for default in argument.get_default_values() {
+            let default = format!("| `{}` |", default.to_str().unwrap());
+            assert!(row.contains(&default), "README.md has another default for {name}: {row}");
+        }
+    }
+}
+
+#[test]
+fn sql_is_only_in_the_store() {
+    for file in files(&root().join("src"), "rs") {
+        if file.starts_with(root().join("src/store")) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in ["select ", "insert into", "sqlx::query"] {
+            assert!(!text.contains(word), "{} has SQL", file.display());
+        }
+    }
+}
