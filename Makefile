@@ -1,0 +1,53 @@
+# The commands of this project. CI calls the same ones.
+
+# Where rustup puts cargo, for the run that has just installed it.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export GIT_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+PRIVATE := tests/databases/private
+# Tests marked as ignored need a database server; with one, they run too.
+WITH_SERVER := cargo test --locked --test it -- --include-ignored
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: rust ## Start the server on port 8081, with SQLite in chat.db or on DATABASE_URL
+	cargo run --release --locked
+
+.PHONY: test
+test: rust ## Run all tests, on SQLite and on a private MySQL and MariaDB that it brings
+	@echo "== SQLite, compiled in"
+	cargo test --locked
+	@echo "== MySQL"
+	$(PRIVATE) mysql run $(WITH_SERVER)
+	@echo "== MariaDB"
+	$(PRIVATE) mariadb run $(WITH_SERVER)
+	@echo "== All tests passed on SQLite, MySQL and MariaDB"
+
+.PHONY: check
+check: rust ## Check format, lints, dependencies and the committed OpenAPI document
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
+	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
+
+.PHONY: openapi
+openapi: rust ## Write openapi.json anew
+	cargo run --quiet --locked -- openapi > openapi.json.new
+	mv openapi.json.new openapi.json
+
+.PHONY: contract
+contract: rust ## Let schemathesis try to break a server on a private MySQL (schemathesis is taken from PATH)
+	cargo build --locked
+	$(PRIVATE) mysql run tests/contract.sh
+
+.PHONY: rust
+rust:
+	@command -v cargo >/dev/null || { echo "Installing Rust by rustup"; \
+	  curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh | \
+	  sh -s -- -y --quiet --profile minimal --default-toolchain none --no-modify-path; }
