@@ -6,7 +6,7 @@ use crate::{
     proxy::{Network, Proxy},
 };
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// A server whose way to its database can be broken.
 async fn app_behind_proxy(flags: &[&str]) -> (TestApp, Proxy, TestDatabase) {
@@ -50,8 +50,7 @@ async fn a_short_cut_is_not_noticed_by_clients() {
     let (app, proxy, database) = app_behind_proxy(&[]).await;
     for number in 0..20 {
         // Breaks every open connection, between requests and within them.
-        proxy.set(Network::Cut);
-        proxy.set(Network::Works);
+        proxy.blink().await;
         app.say("bob", &number.to_string()).await;
     }
     assert_eq!(database.count_messages().await, 20);
@@ -133,11 +132,14 @@ async fn tables_that_were_lost_are_created_again() {
 #[ignore = "needs a database server: make test"]
 async fn posts_through_a_network_that_keeps_breaking_are_neither_lost_nor_doubled() {
     let (app, proxy, database) = app_behind_proxy(&["--request-timeout", "5s"]).await;
-    let breaker = tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(1..40))).await;
-            proxy.set(Network::Cut);
-            proxy.set(Network::Works);
+    let proxy = Arc::new(proxy);
+    let breaker = tokio::spawn({
+        let proxy = Arc::clone(&proxy);
+        async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(50..250))).await;
+                proxy.blink().await;
+            }
         }
     });
     let writers = (0..8).map(|writer| {
@@ -164,6 +166,7 @@ async fn posts_through_a_network_that_keeps_breaking_are_neither_lost_nor_double
         acknowledged.extend(ids);
     }
     breaker.abort();
+    proxy.set(Network::Works);
     assert_eq!(acknowledged.len(), answers, "no id was given twice");
     assert!(answers > 100, "only {answers} of 320 posts succeeded");
     app.wait_until_ready().await;

@@ -1,6 +1,6 @@
 //! A network between server and database that a test can break.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
@@ -40,6 +40,14 @@ impl Proxy {
 
     pub fn set(&self, network: Network) {
         self.network.send_replace(network);
+    }
+
+    /// Breaks every connection; new ones work.
+    pub async fn blink(&self) {
+        self.set(Network::Cut);
+        // Until the connections have seen it.
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        self.set(Network::Works);
     }
 
     /// The same database by way of this proxy.
