@@ -12,7 +12,9 @@ use serde_json::Value;
 pub struct MessageToPost {
     /// Who speaks: 1 to 100 characters, none of them a control character. White space around the name is
     /// removed.
-    #[oai(validator(min_length = 1, max_length = 100))]
+    #[oai(validator(
+        pattern = r"^[^\S\u001c-\u001f]*[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]{0,98}[^\s\u0000-\u001f\u007f-\u009f])?[^\S\u001c-\u001f]*$"
+    ))]
     user: String,
     /// What is said: up to 65,535 characters, kept byte for byte.
     #[oai(validator(max_length = 65_535))]
