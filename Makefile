@@ -21,7 +21,7 @@ run: rust ## Start the server on port 8081, with SQLite in chat.db or on DATABAS
 .PHONY: test
 test: rust ## Run all tests, on SQLite and on a private MySQL and MariaDB that it brings
 	@echo "== SQLite, compiled in"
-	cargo test --locked
+	env -u TEST_DATABASE_URL cargo test --locked
 	@echo "== MySQL"
 	$(PRIVATE) mysql run $(WITH_SERVER)
 	@echo "== MariaDB"

@@ -11,8 +11,8 @@ use crate::{
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use std::{net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// Most connections on the operations port. Probes and scrapers are few.
@@ -76,61 +76,61 @@ pub async fn run(
         },
     };
     let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
-    let service = |app, connections_max| Service {
+    let connections = Arc::new(Semaphore::new(config.max_connections as usize));
+    let service = |app, places: &Arc<Semaphore>| Service {
         app,
-        refusing: api::refusing(Code::Overloaded),
-        connections_max,
+        refusing: api::refusing(&parts, Code::Overloaded),
+        places: Arc::clone(places),
         patience,
     };
 
     announce(&listeners)?;
     let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
-    let (public, ops) = (TaskTracker::new(), TaskTracker::new());
-    let connections_max = config.max_connections as usize;
-    let public_app = if listeners.ops.is_some() { api::public(&parts) } else { api::all(&parts) };
-    let service_public = service(public_app, connections_max);
-    public.spawn(server::serve(listeners.public, service_public, stop_public.clone()));
-    if let Some(listener) = listeners.ops {
-        let service_ops = service(api::ops(&parts), OPS_CONNECTIONS_MAX);
-        ops.spawn(server::serve(listener, service_ops, stop_ops.clone()));
-    }
-
+    let app = if listeners.ops.is_some() { api::public(&parts) } else { api::all(&parts) };
+    let public = service(app, &connections);
+    let public = tokio::spawn(server::serve(listeners.public, public, stop_public.clone()));
+    let ops = listeners.ops.map(|listener| {
+        let ops = service(api::ops(&parts), &Arc::new(Semaphore::new(OPS_CONNECTIONS_MAX)));
+        tokio::spawn(server::serve(listener, ops, stop_ops.clone()))
+    });
     let (keeper, migrate) = (Arc::clone(&store), config.migrate);
     let keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
     stop.await;
 
-    info!("Stopping: not ready any more");
+    let open = config.max_connections as usize - connections.available_permits();
+    info!(connections = open, "Stopping: not ready any more");
     health.set_draining();
     let drain = async {
         tokio::time::sleep(config.shutdown_delay).await;
         stop_public.cancel();
-        public.close();
-        public.wait().await;
+        let _ = public.await;
+        keeper.abort();
+        let _ = keeper.await;
         store.close().await;
         // Last, because somebody may want to see how stopping goes.
         stop_ops.cancel();
-        ops.close();
-        ops.wait().await;
+        if let Some(ops) = ops {
+            let _ = ops.await;
+        }
     };
-    if timeout(config.shutdown_timeout, drain).await.is_err() {
-        warn!("Stopped with requests unfinished: SHUTDOWN_TIMEOUT is over");
-    } else {
+    if timeout(config.shutdown_timeout, drain).await.is_ok() {
         info!("Stopped, every request answered");
+    } else {
+        warn!("Stopped with requests unfinished: SHUTDOWN_TIMEOUT is over");
     }
-    keeper.abort();
     Ok(())
 }
 
 /// Creates and migrates the database and returns; for `MIGRATE=only`.
 ///
 /// # Errors
-/// When a setting cannot be used. A database that is away is waited for.
+/// When a setting cannot be used or a migration fails. A database that is away is waited for.
 pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
     let store = open_store(config, &health)?;
     tokio::select! {
         () = store.keep_ready(Migrate::Only) => {}
-        () = health.database_serves() => {}
+        state = health.database_settles() => anyhow::ensure!(state.trouble.is_none(), "the migration failed"),
     }
     store.close().await;
     Ok(())

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A small chat server: people post short messages, everyone reads the latest ones.
 ///
@@ -101,16 +101,6 @@ pub enum Migrate {
     Only,
     /// Change nothing; not ready until somebody else has migrated
     Off,
-}
-
-impl fmt::Display for Migrate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Only => "only",
-            Self::Off => "off",
-        })
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

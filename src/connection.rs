@@ -104,6 +104,8 @@ pub async fn serve(
     let stream = Watched { stream, note: note.clone() };
     let mut connection = http1::Builder::new()
         .keep_alive(keep_alive)
+        // Who has nothing more to send may still want the answer.
+        .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);

@@ -46,11 +46,13 @@ impl Health {
         })
     }
 
-    /// Waits until the database serves.
-    pub async fn database_serves(&self) {
+    /// Waits until the database serves, or cannot be made to.
+    pub async fn database_settles(&self) -> DatabaseState {
+        let settled =
+            |state: &DatabaseState| matches!(state.trouble, None | Some(Trouble::MigrationFailed));
         let mut states = self.database.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = states.wait_for(|state| state.trouble.is_none()).await;
+        states.wait_for(settled).await.map_or_else(|_| self.database(), |state| *state)
     }
 
     pub const fn started_at(&self) -> OffsetDateTime {

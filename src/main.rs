@@ -10,7 +10,7 @@ use chat_server::{
 use clap::Parser;
 use std::{io::Write, process::ExitCode, thread};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match started.and_then(|runtime| runtime.block_on(serve(&config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Before the log is set up, this goes nowhere else.
+            // Not by the log, which may not be set up: somebody has to see why nothing starts.
             let _ = writeln!(std::io::stderr(), "chat-server: {error:#}");
             ExitCode::FAILURE
         }
@@ -48,7 +48,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             () = either(&mut terminate, &mut interrupt) => anyhow::bail!("stopped before the database was migrated"),
         }
     }
-    server::raise_file_limit(config.max_connections);
+    let connections = config.max_connections + config.database_max_connections;
+    server::raise_file_limit(connections.into());
     let listeners = Listeners::bind(config).await?;
     info!(version = env!("CARGO_PKG_VERSION"), "Starting");
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -59,11 +60,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         warn!("Second signal: stopping at once");
         std::process::exit(130);
     });
-    let result = app::run(config, listeners, async { drop(stopped.await) }).await;
-    if let Err(error) = &result {
-        error!(%error, "Cannot serve");
-    }
-    result
+    app::run(config, listeners, async { drop(stopped.await) }).await
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -30,13 +30,13 @@ pub struct Service {
     pub app: App,
     /// Answers those for whom there is no place.
     pub refusing: App,
-    pub connections_max: usize,
+    /// One permit for each connection that may be open; the ones taken count those that are.
+    pub places: Arc<Semaphore>,
     pub patience: Patience,
 }
 
 /// Serves a listener until `stop` is cancelled and the requests under way are answered.
 pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(service.connections_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
     let connections = TaskTracker::new();
@@ -49,13 +49,14 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
                 continue;
             }
         };
-        let (app, permit, patience) = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
-            (&app, permit, Some(service.patience))
-        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-            (&refusing, permit, None)
-        } else {
-            continue;
-        };
+        let (app, permit, patience) =
+            if let Ok(permit) = Arc::clone(&service.places).try_acquire_owned() {
+                (&app, permit, Some(service.patience))
+            } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                (&refusing, permit, None)
+            } else {
+                continue;
+            };
         let task = serve_one(stream, peer, Arc::clone(app), patience, permit, stop.clone());
         connections.spawn(task);
     }
@@ -87,9 +88,9 @@ async fn serve_one(
 }
 
 /// Raises the number of files this process may have open, towards what the connections need.
-pub fn raise_file_limit(connections_max: u32) {
-    // The listener, the log, the database's connections, and those that are told to go.
-    let wanted = u64::from(connections_max) + REFUSALS_MAX as u64 + 256;
+pub fn raise_file_limit(connections: u64) {
+    // Beside the connections: those that are told to go, the operations port's, files of the process.
+    let wanted = connections + REFUSALS_MAX as u64 + 512;
     let allowed: io::Result<u64> = rlimit::increase_nofile_limit(wanted);
     if let Ok(allowed) = allowed
         && allowed < wanted

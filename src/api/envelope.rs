@@ -8,7 +8,7 @@ use poem::{
     http::{HeaderMap, HeaderValue, Method, header, header::HeaderName},
 };
 use std::{any::Any, panic::AssertUnwindSafe};
-use tracing::{Instrument, error, info, info_span};
+use tracing::{Instrument, error, info, info_span, warn};
 
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -17,7 +17,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
-/// Most bytes of a path that are logged. Paths are ASCII, so any byte of one ends a character.
+/// Most bytes of a path that are logged.
 const LOGGED_PATH_BYTES_MAX: usize = 256;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,7 +53,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
         let uri = request.uri().clone();
         let method = request.method().clone();
         // A path may be as long as a head; the log needs only enough of it to recognise it.
-        let logged_path = &uri.path()[..uri.path().len().min(LOGGED_PATH_BYTES_MAX)];
+        let path = uri.path();
+        let logged_path = &path[..path.floor_char_boundary(LOGGED_PATH_BYTES_MAX)];
         let span =
             info_span!("request", trace_id, http.request.method = %method, url.path = logged_path);
         // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
@@ -69,23 +70,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
             Ok(Err(error)) => ApiError::from(error),
             Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
         };
-        let (code, status) = (error.code.name(), error.code.status());
-        if status >= 500 {
-            error!(
-                code,
-                http.response.status_code = status,
-                cause = error.cause(),
-                "Request failed"
-            );
-        } else {
-            info!(
-                code,
-                http.response.status_code = status,
-                cause = error.cause(),
-                "Request refused"
-            );
+        let (code, status, cause) = (error.code.name(), error.code.status(), error.cause());
+        // Trouble of the database is an error once, where it is noticed; here it is thousands.
+        match status {
+            500 => error!(code, http.response.status_code = status, cause, "Request failed"),
+            501.. => warn!(code, http.response.status_code = status, cause, "Request not served"),
+            _ => info!(code, http.response.status_code = status, cause, "Request refused"),
         }
-        let allow = self.allow(uri.path());
+        let allow = self.allow(path);
         Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
     }
 }

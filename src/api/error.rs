@@ -159,7 +159,8 @@ impl ApiError {
 
     /// The response to send. `allow` has the methods that the path answers, for a 405.
     pub fn respond(&self, trace_id: String, allow: &str) -> Response {
-        let body = serde_json::to_vec(&self.problem(trace_id)).unwrap_or_default();
+        let body = serde_json::to_vec(&self.problem(trace_id))
+            .expect("strings and numbers have JSON forms");
         let mut response = Response::builder()
             .status(self.status())
             .header(header::CONTENT_TYPE, "application/problem+json")

@@ -89,6 +89,9 @@ enum ListResponse {
         /// Names exactly these messages
         #[oai(header = "ETag")]
         String,
+        /// As the 200 would have it
+        #[oai(header = "Cache-Control")]
+        String,
     ),
 }
 
@@ -200,8 +203,8 @@ impl MessagesApi {
         let body = Rendered::new(&MessageList { messages })?;
         let digest = Sha256::digest(body.bytes());
         let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]));
-        if if_none_match.0.is_some_and(|tags| names(&tags, &etag)) {
-            return Ok(ListResponse::NotModified(etag));
+        if if_none_match.0.is_some_and(|tags| has_tag(&tags, &etag)) {
+            return Ok(ListResponse::NotModified(etag, "no-cache".into()));
         }
         Ok(ListResponse::Ok(body, etag))
     }
@@ -234,6 +237,6 @@ const fn limit_default() -> Whole<1, 100> {
 
 /// Whether an `If-None-Match` header names this tag, by the weak comparison that RFC 9110, section
 /// 13.1.2, asks for.
-fn names(tags: &str, etag: &str) -> bool {
+fn has_tag(tags: &str, etag: &str) -> bool {
     tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }

@@ -27,7 +27,7 @@ use envelope::Envelope;
 use health::HealthApi;
 use messages::MessagesApi;
 use pages::Pages;
-use poem::{EndpointExt, IntoEndpoint, Response, endpoint::BoxEndpoint};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, endpoint::BoxEndpoint};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use std::sync::Arc;
 use users::UsersApi;
@@ -67,10 +67,18 @@ pub fn ops(parts: &Parts) -> App {
     Envelope::new(endpoint(operations(parts)), spec::routes::<HealthApi>()).boxed()
 }
 
-/// Answers every request with the same error; for connections beyond the limit.
-pub fn refusing(code: Code) -> App {
-    let refuse = poem::endpoint::make(move |_| async move {
-        Err::<Response, _>(poem::Error::from(error::ApiError::from(code)))
+/// Answers every request with the same error; for connections beyond the limit. All but the question whether
+/// the process is alive: it is, and being restarted would not make it less busy.
+pub fn refusing(parts: &Parts, code: Code) -> App {
+    let live = Arc::new(endpoint(operations(parts)));
+    let refuse = poem::endpoint::make(move |request: Request| {
+        let live = Arc::clone(&live);
+        async move {
+            match request.uri().path() {
+                "/livez" => live.call(request).await,
+                _ => Err(error::ApiError::from(code).into()),
+            }
+        }
     });
     Envelope::new(refuse, Vec::new()).boxed()
 }

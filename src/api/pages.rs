@@ -84,10 +84,9 @@ fn docs<T: OpenApi>() -> Content {
     let html = spec::swagger_ui::<T>();
     // Swagger UI needs its own scripts, known by their hashes, and writes style attributes.
     let hashes: Vec<String> = html
-        .split("<script")
-        .skip(1)
-        .filter_map(|script| Some(script.split_once('>')?.1.split_once("</script>")?.0))
-        .map(|script| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(script))))
+        .split("</script>")
+        .filter_map(|piece| piece.split_once("<script")?.1.split_once('>'))
+        .map(|(_, script)| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(script))))
         .collect();
     let policy = format!(
         "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; \
@@ -98,7 +97,8 @@ fn docs<T: OpenApi>() -> Content {
 }
 
 fn yaml<T: OpenApi>() -> Content {
-    let document: serde_json::Value = serde_json::from_str(&spec::json::<T>()).unwrap_or_default();
-    let yaml = serde_yaml::to_string(&document).unwrap_or_default();
+    let document: serde_json::Value =
+        serde_json::from_str(&spec::json::<T>()).expect("JSON of ours");
+    let yaml = serde_yaml::to_string(&document).expect("what has a JSON form has a YAML form");
     Content::new("application/yaml", yaml)
 }

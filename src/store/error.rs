@@ -57,9 +57,10 @@ impl Trouble {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
+            // Nobody gave a connection back in time.
+            sqlx::Error::PoolTimedOut => Some(Self::Busy),
             sqlx::Error::Database(error) => Self::of_database(error.as_ref()),
             sqlx::Error::Migrate(error) => Some(Self::of_migration(error)),
             _ => None,
@@ -71,6 +72,8 @@ impl Trouble {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 Self::of(error).unwrap_or(Self::MigrationFailed)
             }
+            // Only `migrate::not_migrated` makes it: ours are compiled in and need no resolving.
+            MigrateError::Source(_) => Self::NotMigrated,
             _ => Self::MigrationFailed,
         }
     }
@@ -85,7 +88,7 @@ impl Trouble {
     /// Error numbers as MySQL's and MariaDB's server error references list them.
     const fn of_mysql(number: u16) -> Option<Self> {
         match number {
-            1044 | 1045 | 1142 | 1143 | 1227 | 1698 => Some(Self::AccessDenied),
+            1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1698 => Some(Self::AccessDenied),
             1046 | 1049 => Some(Self::DatabaseMissing),
             1054 | 1146 => Some(Self::NotMigrated),
             1290 | 1792 | 1836 | 3906 => Some(Self::ReadOnly),
@@ -117,9 +120,9 @@ impl Trouble {
     fn of_sqlite(error: &dyn DatabaseError) -> Option<Self> {
         let code: u32 = error.code()?.parse().ok()?;
         match code & 0xff {
-            1 if error.message().starts_with("no such table") => Some(Self::NotMigrated),
-            // BUSY, LOCKED, FULL.
-            5 | 6 | 13 => Some(Self::Busy),
+            1 if error.message().starts_with("no such") => Some(Self::NotMigrated),
+            // BUSY, LOCKED, FULL, PROTOCOL (a race for the lock).
+            5 | 6 | 13 | 15 => Some(Self::Busy),
             // PERM, READONLY.
             3 | 8 => Some(Self::ReadOnly),
             // IOERR, CORRUPT, CANTOPEN, NOTADB.

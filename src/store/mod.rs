@@ -33,6 +33,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug};
 
 /// First pause between two attempts of one call; it doubles each time, up to [`PAUSE_MAX`]. Long
@@ -67,8 +68,9 @@ pub struct Store {
     database: Database,
     health: Arc<Health>,
     writes: Arc<Semaphore>,
-    write_queue: u32,
     reads: Arc<Semaphore>,
+    /// The calls under way.
+    calls: TaskTracker,
 }
 
 impl Store {
@@ -81,8 +83,8 @@ impl Store {
             database: Database::new(options.url, options.connections_max)?,
             health,
             writes: Arc::new(Semaphore::new(options.write_queue)),
-            write_queue: u32::try_from(options.write_queue)?,
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            calls: TaskTracker::new(),
         })
     }
 
@@ -91,10 +93,7 @@ impl Store {
         watch::keep_ready(&self.database, &self.health, migrate).await;
     }
 
-    /// Stores a message, once.
-    ///
-    /// # Errors
-    /// See [`StoreError`]. The message may be stored even so.
+    /// Stores a message, once. After an error it may be stored even so.
     pub async fn post(&self, message: NewMessage, deadline: Instant) -> Result<Posted, StoreError> {
         let batch = Arc::new([message]);
         let posted = self
@@ -106,8 +105,6 @@ impl Store {
         posted.into_iter().next().ok_or(StoreError::Internal(sqlx::Error::RowNotFound))
     }
 
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn messages(
         &self,
         page: Page,
@@ -121,8 +118,6 @@ impl Store {
         .await
     }
 
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn message(
         &self,
         id: MessageId,
@@ -137,9 +132,6 @@ impl Store {
     }
 
     /// The names after `after`, in byte order.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
     pub async fn users(
         &self,
         after: String,
@@ -153,12 +145,12 @@ impl Store {
         .await
     }
 
-    /// Takes no more calls, waits until the writes under way are done, and closes the connections.
+    /// Takes no more calls, waits until the ones under way are done, and closes the connections.
     pub async fn close(&self) {
         self.reads.close();
-        // The permits of all writes are free only when no write is under way.
-        let _ = self.writes.acquire_many(self.write_queue).await;
         self.writes.close();
+        self.calls.close();
+        self.calls.wait().await;
         self.database.close().await;
     }
 
@@ -184,9 +176,13 @@ impl Store {
             attempt_until(deadline, &health, |in_doubt| operation(database.clone(), in_doubt)).await
         };
         // In a task of its own, because a handler is dropped when its client goes away.
-        match tokio::spawn(attempts.in_current_span()).await {
+        match self.calls.spawn(attempts.in_current_span()).await {
             Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going.
+                Err(_) => Err(StoreError::Closed),
+            },
         }
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
     query, query_scalar,
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, io, time::Duration};
 use tokio::time::timeout;
 use tracing::warn;
 use url::Url;
@@ -28,6 +28,9 @@ static MIGRATOR: Migrator = Migrator {
 /// How long a call waits for a connection. Far below sqlx's 30 s, so that waiting clients hear of
 /// trouble while they still listen.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same for probing. sqlx tries a port that refuses again until this is over.
+const PROBE_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How long connecting and each small step of preparing may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +60,7 @@ impl MySql {
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(CONNECTION_LIFETIME);
-        let probe = pool.clone().max_connections(1);
+        let probe = pool.clone().max_connections(1).acquire_timeout(PROBE_ACQUIRE_TIMEOUT);
         Ok(Self {
             pool: pool.connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
@@ -73,10 +76,11 @@ impl MySql {
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let mut connection = step(self.connect_or_create(migrate)).await?;
         if step(migrate::is_current(&MIGRATOR, &mut connection)).await? {
-            return Ok(());
+            return step(connection.close()).await;
         }
         if migrate == Migrate::Off {
-            return Err(migrate::not_migrated(migrate));
+            connection.close().await?;
+            return Err(migrate::not_migrated());
         }
         // The lock ends with the connection, so a server that dies while it holds it blocks nobody.
         step(self.lock_migrations(&mut connection)).await?;
@@ -148,6 +152,7 @@ impl MySql {
                 .bind(LOCK_WAIT_SECONDS)
                 .fetch_one(connection)
                 .await?;
+        // Another server migrates, which is as busy as a pool without a free connection.
         if locked == Some(1) { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }
     }
 }
@@ -162,7 +167,7 @@ fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
 /// Without a certificate to verify, as with `ssl-mode=PREFERRED`, a server that answers what TLS does not
 /// understand is the only reason for this kind of error.
 fn is_handshake_failure(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData)
+    matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
 }
 
 fn without_path(url: &str) -> anyhow::Result<String> {
@@ -172,7 +177,8 @@ fn without_path(url: &str) -> anyhow::Result<String> {
 }
 
 async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(STEP_TIMEOUT, step).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    let timed_out = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    timeout(STEP_TIMEOUT, step).await.unwrap_or_else(|_| timed_out())
 }
 
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it marked

@@ -44,8 +44,11 @@ struct Pools {
     /// One connection: SQLite lets one write at a time, and waiting in our queue is fair and cheap.
     writer: SqlitePool,
     reader: SqlitePool,
+    /// One connection of its own, so that probing does not queue behind the reads.
+    probe: SqlitePool,
     /// Which file the connections are about. Behind a file that was deleted or replaced, SQLite goes
-    /// on writing to the old one, where nobody will ever find the messages again.
+    /// on writing to the old one, where nobody will ever find the messages again. The probe notices, so
+    /// that this is over within its interval.
     file: Option<FileId>,
 }
 
@@ -54,6 +57,10 @@ type FileId = (u64, u64);
 
 impl Sqlite {
     pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
+        ensure!(
+            !matches!(url.trim_end_matches('/'), "sqlite:" | "sqlite"),
+            "DATABASE_URL names no file: it is sqlite://FILE"
+        );
         ensure!(
             !url.contains(":memory:") && !url.contains("mode=memory"),
             "DATABASE_URL names an in-memory database, which each connection would have for itself; \
@@ -85,7 +92,7 @@ impl Sqlite {
             self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
         if !migrate::is_current(&MIGRATOR, &mut connection).await? {
             if migrate == Migrate::Off {
-                return Err(migrate::not_migrated(migrate));
+                return Err(migrate::not_migrated());
             }
             // Servers that start together take turns here.
             let mut transaction = connection.begin_with("begin immediate").await?;
@@ -107,7 +114,7 @@ impl Sqlite {
         if Some(file_id(&self.path()).await?) != pools.file {
             return Err(io::Error::other("the database file was replaced").into());
         }
-        let mut lease = Lease::take(&pools.reader).await?;
+        let mut lease = Lease::take(&pools.probe).await?;
         let result = queries::sqlite::probe(&mut lease).await;
         lease.give_back(result)
     }
@@ -138,12 +145,14 @@ impl Pools {
         let options = options.clone().create_if_missing(false);
         Self {
             writer: pool.clone().max_connections(1).connect_lazy_with(options.clone()),
+            probe: pool.clone().max_connections(1).connect_lazy_with(options.clone()),
             reader: pool.max_connections(connections_max).connect_lazy_with(options),
             file,
         }
     }
 
     async fn close(&self) {
+        self.probe.close().await;
         self.reader.close().await;
         self.writer.close().await;
     }

@@ -2,56 +2,64 @@
 
 use super::{database::Database, error::Trouble};
 use crate::{config::Migrate, health::Health};
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
-/// How often a serving database is looked at, so that readiness follows it well within a second.
+/// How often the database is looked at, serving or not.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long a look may take before the database counts as unreachable.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a look may take. With the interval and the second look, readiness follows the database
+/// within about a second, even when all that it does is to keep silent.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How often a database that does not serve is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// How long to wait before the second look. A connection that broke says little of the database; one that
+/// breaks again a little later does.
+const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
 
 pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) {
     loop {
-        match database.prepare(migrate).await {
+        match prepare(database, migrate).await {
             Ok(()) => {
                 if health.set_database(None) {
                     info!("The database is ready");
                 }
-                let trouble = watch(database).await;
+                let cause = watch(database).await;
+                let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
                 health.set_database(Some(trouble));
-                error!(db.trouble = trouble.as_str(), "The database does not serve, healing");
+                error!(db.trouble = trouble.as_str(), %cause, "The database does not serve, healing");
             }
             Err(cause) => {
-                let trouble = Trouble::of(&cause).unwrap_or(Trouble::MigrationFailed);
+                let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
                 if health.set_database(Some(trouble)) {
                     error!(db.trouble = trouble.as_str(), %cause, "Waiting for the database");
                 }
-                sleep(RETRY_INTERVAL).await;
+                sleep(PROBE_INTERVAL).await;
             }
         }
     }
 }
 
-/// Returns when the database does not serve any more.
-async fn watch(database: &Database) -> Trouble {
+/// Succeeds only when the tables can be read.
+async fn prepare(database: &Database, migrate: Migrate) -> sqlx::Result<()> {
+    database.prepare(migrate).await?;
+    look(database).await
+}
+
+/// Returns when the database does not serve any more, with the reason.
+async fn watch(database: &Database) -> sqlx::Error {
     loop {
         sleep(PROBE_INTERVAL).await;
-        // A connection that broke says little of the database; one that breaks at once again does.
-        let probe = async {
-            match database.probe().await {
-                Ok(()) => Ok(()),
-                Err(_) => database.probe().await,
+        if look(database).await.is_err() {
+            sleep(SECOND_LOOK_AFTER).await;
+            if let Err(error) = look(database).await {
+                return error;
             }
-        };
-        match timeout(PROBE_TIMEOUT, probe).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Trouble::of(&error).unwrap_or(Trouble::Unreachable),
-            Err(_) => return Trouble::Unreachable,
         }
     }
+}
+
+async fn look(database: &Database) -> sqlx::Result<()> {
+    let timed_out = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
+    timeout(PROBE_TIMEOUT, database.probe()).await.unwrap_or_else(|_| timed_out())
 }

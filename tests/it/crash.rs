@@ -95,13 +95,13 @@ impl PrivateDatabase {
     fn new() -> Self {
         let kind =
             std::env::var("TEST_DATABASE_KIND").expect("TEST_DATABASE_KIND, set by make test");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Below the ports that the system gives out, so that nobody takes it while the database is down.
+        let port = fastrand::u16(20_000..32_000);
         Self { kind, folder: tempfile::tempdir().unwrap(), port }
     }
 
     async fn run(&self, action: &str, port: &[&str]) {
-        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/databases/private");
-        let done = Command::new(script)
+        let done = Command::new(script())
             .args([&self.kind, action])
             .arg(self.folder.path())
             .args(port)
@@ -114,6 +114,17 @@ impl PrivateDatabase {
     async fn start(&self) {
         self.run("start", &[&self.port.to_string()]).await;
     }
+}
+
+impl Drop for PrivateDatabase {
+    fn drop(&mut self) {
+        let mut kill = std::process::Command::new(script());
+        let _ = kill.args([&self.kind, "kill"]).arg(self.folder.path()).status();
+    }
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/databases/private")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -142,6 +142,10 @@ async fn what_is_not_http_is_closed_and_harms_nobody() {
     let long_head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(100_000));
     let answer = app.raw(long_head.as_bytes()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    // Not ASCII, and so long that the log has to cut it somewhere.
+    let path = format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "é".repeat(300));
+    let answer = app.raw(path.as_bytes()).await;
+    assert!(answer.contains("route_not_found"), "{answer}");
     app.say("bob", "still here").await;
 }
 

@@ -34,8 +34,7 @@ async fn a_file_that_is_deleted_is_created_again() {
 async fn a_file_that_another_process_has_locked_is_waited_for() {
     let database = TestDatabase::sqlite();
     let app = TestApp::start_with(&database, &["--request-timeout", "1s"]).await;
-    let mut other = SqliteConnection::connect(database.url.as_str()).await.unwrap();
-    other.execute("begin immediate").await.unwrap();
+    let mut other = database.lock().await;
     let (status, code) = refusal(app.post("bob", "locked out")).await;
     assert!([503, 504].contains(&status), "{status} {code}");
     assert_eq!(app.get("/messages").await.status(), 200, "reading goes on");

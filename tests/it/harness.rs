@@ -65,6 +65,13 @@ impl TestDatabase {
         }
     }
 
+    /// Keeps everybody else from writing to the SQLite file until the connection says `rollback`.
+    pub async fn lock(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::connect(self.url.as_str()).await.unwrap();
+        connection.execute("begin immediate").await.unwrap();
+        connection
+    }
+
     /// How many messages there are, however they came there.
     pub async fn count_messages(&self) -> usize {
         let sql = "select count(*) from messages";
@@ -234,6 +241,8 @@ pub async fn problem(response: Response) -> Value {
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "application/problem+json", "status {status}");
     assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["referrer-policy"], "no-referrer");
+    assert_eq!(headers["cache-control"], "no-store");
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["status"], status);
     assert_eq!(body["error"], true);

@@ -22,6 +22,15 @@ fn both_databases_have_the_same_migrations() {
     assert_eq!(file_names("mysql"), file_names("sqlite"));
 }
 
+#[tokio::test]
+async fn an_absent_database_is_created() {
+    let database = TestDatabase::new();
+    assert!(database.execute("select 1").await.is_err(), "it is there already");
+    let app = TestApp::start_on(&database).await;
+    app.say("bob", "hi").await;
+    assert_eq!(database.count_messages().await, 1);
+}
+
 /// Creates the database without any table.
 async fn empty_database() -> TestDatabase {
     let database = TestDatabase::new();
@@ -76,12 +85,45 @@ async fn a_migration_that_a_dying_server_left_half_done_is_done_again() {
         app.say("bob", "hi").await;
     } else {
         // SQLite migrates in a transaction, so only somebody's hand can do this; it is not hidden.
-        eventually("the trouble is named", || async {
-            let ready: serde_json::Value = app.get("/readyz").await.json().await.unwrap();
-            ready["checks"][0]["reason"] == "migration_failed"
-        })
-        .await;
+        drop(app);
+        assert_not_ready(&database, &[], "migration_failed").await;
     }
+}
+
+/// Starts a server that cannot become ready, and waits until it says why.
+async fn assert_not_ready(database: &TestDatabase, flags: &[&str], reason: &str) {
+    let app = TestApp::launch(database.url.as_str(), flags).await;
+    eventually(reason, || async {
+        let ready: serde_json::Value = app.get("/readyz").await.json().await.unwrap();
+        ready["checks"][0]["reason"] == reason
+    })
+    .await;
+    assert_eq!(app.get("/messages").await.status(), 503);
+}
+
+#[tokio::test]
+async fn a_schema_that_may_not_be_migrated_is_reported() {
+    let database = empty_database().await;
+    assert_not_ready(&database, &["--migrate", "off"], "not_migrated").await;
+}
+
+#[tokio::test]
+async fn a_released_migration_that_was_changed_is_reported() {
+    let database = TestDatabase::new();
+    TestApp::start_on(&database).await.stop().await;
+    database
+        .execute("update _sqlx_migrations set checksum = x'00' where version = 1")
+        .await
+        .unwrap();
+    assert_not_ready(&database, &[], "migration_failed").await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_missing_behind_the_migrations_is_reported() {
+    let database = TestDatabase::new();
+    TestApp::start_on(&database).await.stop().await;
+    database.execute("drop table users").await.unwrap();
+    assert_not_ready(&database, &[], "not_migrated").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

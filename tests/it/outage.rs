@@ -50,7 +50,7 @@ async fn a_short_cut_is_not_noticed_by_clients() {
     let (app, proxy, database) = app_behind_proxy(&[]).await;
     for number in 0..20 {
         // Breaks every open connection, between requests and within them.
-        proxy.blink().await;
+        proxy.blink();
         app.say("bob", &number.to_string()).await;
     }
     assert_eq!(database.count_messages().await, 20);
@@ -138,7 +138,7 @@ async fn posts_through_a_network_that_keeps_breaking_are_neither_lost_nor_double
         async move {
             loop {
                 tokio::time::sleep(Duration::from_millis(fastrand::u64(50..250))).await;
-                proxy.blink().await;
+                proxy.blink();
             }
         }
     });
@@ -184,4 +184,27 @@ async fn posts_through_a_network_that_keeps_breaking_are_neither_lost_nor_double
     }
     assert!(acknowledged.is_subset(&stored), "an acknowledged message is missing");
     assert_eq!(database.count_messages().await, stored.len());
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_user_without_rights_is_told_so_and_served_when_they_are_granted() {
+    let (admin, database) = (TestDatabase::new(), TestDatabase::new());
+    // So that there is a database from which to administrate.
+    TestApp::start_on(&admin).await.stop().await;
+    let name = database.url.path().trim_start_matches('/').to_owned();
+    admin.execute(&format!("create user '{name}'@'%' identified by 'geheim'")).await.unwrap();
+    let mut url = database.url.clone();
+    url.set_username(&name).unwrap();
+    url.set_password(Some("geheim")).unwrap();
+
+    let app = TestApp::launch(url.as_str(), &[]).await;
+    eventually("the missing right is named", || async {
+        let ready: Value = app.get("/readyz").await.json().await.unwrap();
+        ready["checks"][0]["reason"] == "access_denied"
+    })
+    .await;
+    admin.execute(&format!("grant all on {name}.* to '{name}'@'%'")).await.unwrap();
+    app.wait_until_ready().await;
+    app.say("bob", "hi").await;
 }

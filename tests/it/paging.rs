@@ -1,6 +1,6 @@
 //! Reading page by page: every message and every user exactly once.
 
-use crate::harness::{TestApp, refusal};
+use crate::harness::{TestApp, TestDatabase, refusal};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
@@ -10,16 +10,14 @@ use serde_json::{Value, json};
 
 const MESSAGES: i64 = 57;
 
-async fn app_with_messages() -> (TestApp, Vec<i64>) {
+async fn app_with_messages() -> (TestApp, TestDatabase, Vec<i64>) {
     let (app, database) = TestApp::start().await;
     let mut ids = Vec::new();
     for number in 0..MESSAGES {
         let user = format!("user {:02}", number % 23);
         ids.push(app.say(&user, &number.to_string()).await["id"].as_i64().unwrap());
     }
-    // The database outlives this function with the server's own connections.
-    std::mem::forget(database);
-    (app, ids)
+    (app, database, ids)
 }
 
 fn ids(page: &Value) -> Vec<i64> {
@@ -30,7 +28,7 @@ fn ids(page: &Value) -> Vec<i64> {
 /// Runs an async property against one server, with page sizes that proptest chooses.
 fn check(property: &impl AsyncFn(&TestApp, &[i64], Vec<u32>)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (app, all) = runtime.block_on(app_with_messages());
+    let (app, _database, all) = runtime.block_on(app_with_messages());
     let sizes = prop::collection::vec(1_u32..=40, 1..5);
     TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(24) })
         .run(&sizes, |sizes| {
@@ -95,7 +93,7 @@ fn paging_users_gives_every_name_once_in_byte_order() {
 
 #[tokio::test]
 async fn both_bounds_give_what_is_between_them_the_newest_first() {
-    let (app, all) = app_with_messages().await;
+    let (app, _database, all) = app_with_messages().await;
     let (after, before) = (all[10], all[20]);
     let page = app.get_json(&format!("/messages?after={after}&before={before}&limit=4")).await;
     assert_eq!(ids(&page), [all[19], all[18], all[17], all[16]]);

@@ -1,6 +1,6 @@
 //! A network between server and database that a test can break.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
@@ -19,7 +19,14 @@ pub enum Network {
 
 pub struct Proxy {
     pub address: SocketAddr,
-    network: watch::Sender<Network>,
+    network: watch::Sender<State>,
+}
+
+/// How the network is, and how often it has been cut: connections of before a cut break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    network: Network,
+    cuts: u64,
 }
 
 impl Proxy {
@@ -28,7 +35,7 @@ impl Proxy {
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let network = watch::Sender::new(Network::Works);
+        let network = watch::Sender::new(State { network: Network::Works, cuts: 0 });
         let states = network.subscribe();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -39,14 +46,15 @@ impl Proxy {
     }
 
     pub fn set(&self, network: Network) {
-        self.network.send_replace(network);
+        self.network.send_modify(|state| {
+            state.network = network;
+            state.cuts += u64::from(network == Network::Cut);
+        });
     }
 
     /// Breaks every connection; new ones work.
-    pub async fn blink(&self) {
+    pub fn blink(&self) {
         self.set(Network::Cut);
-        // Until the connections have seen it.
-        tokio::time::sleep(Duration::from_millis(3)).await;
         self.set(Network::Works);
     }
 
@@ -58,8 +66,9 @@ impl Proxy {
     }
 }
 
-async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<Network>) {
-    if *states.borrow() == Network::Cut {
+async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<State>) {
+    let State { network, cuts } = *states.borrow();
+    if network == Network::Cut {
         return;
     }
     let Ok(server) = TcpStream::connect(target).await else { return };
@@ -68,18 +77,14 @@ async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<
     tokio::select! {
         () = pump(from_client, to_server, states.clone()) => {}
         () = pump(from_server, to_client, states.clone()) => {}
-        _ = states.wait_for(|state| *state == Network::Cut) => {}
+        _ = states.wait_for(|state| state.cuts > cuts) => {}
     }
 }
 
-async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut states: watch::Receiver<Network>,
-) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut states: watch::Receiver<State>) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if states.wait_for(|state| *state != Network::Silent).await.is_err() {
+        if states.wait_for(|state| state.network != Network::Silent).await.is_err() {
             return;
         }
         if to.write_all(&buffer[..read]).await.is_err() {
