@@ -130,7 +130,9 @@ pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
     let store = open_store(config, &health)?;
     tokio::select! {
         () = store.keep_ready(Migrate::Only) => {}
-        state = health.database_settles() => anyhow::ensure!(state.trouble.is_none(), "the migration failed"),
+        state = health.database_settles() => {
+            anyhow::ensure!(state.trouble.is_none(), "the migration failed");
+        }
     }
     store.close().await;
     Ok(())

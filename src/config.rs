@@ -1,7 +1,7 @@
 //! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use secrecy::{ExposeSecret, SecretString};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -19,13 +19,13 @@ pub struct Config {
     #[arg(long, env, default_value = "0.0.0.0:8081")]
     pub listen_addr: SocketAddr,
 
-    /// Address and port for the operations endpoints (/livez, /readyz, /version), which then leave the
-    /// public port, so that nobody outside sees them
+    /// Address and port for the operations endpoints (/livez, /readyz, /version), which then leave
+    /// the public port, so that nobody outside sees them
     #[arg(long, env)]
     pub ops_addr: Option<SocketAddr>,
 
-    /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. The database is
-    /// created when it is absent. TLS by ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
+    /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. The database
+    /// is created when it is absent. TLS by ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
     /// [default: sqlite://chat.db]
     #[arg(long, env, hide_env_values = true)]
     pub database_url: Option<SecretString>,
@@ -34,9 +34,9 @@ pub struct Config {
     #[arg(long, env, conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Most connections to the database. More do not make it faster, and it has a limit for all servers
-    /// together
-    #[arg(long, env, default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Most connections to the database. More do not make it faster, and it has a limit for all
+    /// servers together
+    #[arg(long, env, default_value = "10", value_parser = up_to(10_000))]
     pub database_max_connections: u32,
 
     /// What to do about the database's schema
@@ -51,26 +51,28 @@ pub struct Config {
     #[arg(long, env, default_value = "5s", value_parser = duration)]
     pub header_timeout: Duration,
 
-    /// How long a connection may stay open without a request, or without reading its answer. Longer than
-    /// the 60 s of common load balancers, which would otherwise meet connections that just closed
+    /// How long a connection may stay open without a request, or without reading its answer. Longer
+    /// than the 60 s of common load balancers, which would otherwise meet connections that just
+    /// closed
     #[arg(long, env, default_value = "75s", value_parser = duration)]
     pub idle_timeout: Duration,
 
     /// Most connections from clients. The ones beyond it are told so (503 overloaded) and closed
-    #[arg(long, env, default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env, default_value = "10000", value_parser = up_to(1_000_000))]
     pub max_connections: u32,
 
-    /// Most bytes of a request's body. The default holds the longest text even if each of its characters is
-    /// written as JSON escapes (12 bytes)
-    #[arg(long, env, default_value = "1048576", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Most bytes of a request's body. The default holds the longest text even if each of its
+    /// characters is written as JSON escapes (12 bytes)
+    #[arg(long, env, default_value = "1048576", value_parser = up_to(i64::from(u32::MAX)))]
     pub max_body_bytes: u32,
 
-    /// Most posts that may wait for the database at once. The ones beyond it are refused (503 overloaded)
-    #[arg(long, env, default_value = "4096", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Most posts that may wait for the database at once. The ones beyond it are refused (503
+    /// overloaded)
+    #[arg(long, env, default_value = "4096", value_parser = up_to(1_000_000))]
     pub write_queue: u32,
 
-    /// How long to go on serving after SIGTERM while /readyz already says no. In Kubernetes about 5s, until
-    /// all nodes have heard that this replica is going
+    /// How long to go on serving after SIGTERM while /readyz already says no. In Kubernetes about
+    /// 5s, until all nodes have heard that this replica is going
     #[arg(long, env, default_value = "0s", value_parser = duration)]
     pub shutdown_delay: Duration,
 
@@ -132,6 +134,10 @@ impl Config {
             _ => "sqlite://chat.db".into(),
         })
     }
+}
+
+fn up_to(max: i64) -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=max)
 }
 
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {

@@ -1,8 +1,9 @@
 //! One client connection: HTTP/1.1 on it, and how long it may keep us waiting.
 //!
-//! hyper has a time limit for a request's head, but the same one runs while a kept-alive connection is
-//! idle, where load balancers need a much longer one. So the limits are kept here: the socket and the
-//! service note what the connection is doing, and a timer looks at the note when it could have run out.
+//! hyper has a time limit for a request's head, but the same one runs while a kept-alive connection
+//! is idle, where load balancers need a much longer one. So the limits are kept here: the socket
+//! and the service note what the connection is doing, and a timer looks at the note when it could
+//! have run out.
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -75,8 +76,9 @@ impl Note {
     }
 }
 
-/// Serves a connection until its client leaves, its time is over, or `stop` resolves and the requests
-/// under way are answered. Returns the socket when the last answer is written, for [`linger`].
+/// Serves a connection until its client leaves, its time is over, or `stop` resolves and the
+/// requests under way are answered. Returns the socket when the last answer is written, for
+/// [`linger`].
 pub async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -121,8 +123,8 @@ pub async fn serve(
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(result.ok());
         }
-        // The timer is only ever moved when it would ring too late, or has rung too early; so a busy
-        // connection hardly touches it.
+        // The timer is only ever moved when it would ring too late, or has rung too early; so a
+        // busy connection hardly touches it.
         while let Some(deadline) = note.deadline(patience) {
             if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);

@@ -1,4 +1,5 @@
-//! A small chat server: people post short messages, everyone reads the latest ones and who has spoken.
+//! A small chat server: people post short messages, everyone reads the latest ones and who has
+//! spoken.
 //!
 //! Where things are:
 //!

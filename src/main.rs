@@ -29,7 +29,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// At least two workers, so that one that is busy for long does not stop the others on a single core.
+/// At least two workers, so that one that is busy for long does not stop the others on a single
+/// core.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let workers = thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     tokio::runtime::Builder::new_multi_thread()
@@ -45,7 +46,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     if config.migrate == Migrate::Only {
         tokio::select! {
             result = app::migrate_only(config) => return result,
-            () = either(&mut terminate, &mut interrupt) => anyhow::bail!("stopped before the database was migrated"),
+            () = either(&mut terminate, &mut interrupt) => {
+                anyhow::bail!("stopped before the database was migrated");
+            }
         }
     }
     let connections = config.max_connections + config.database_max_connections;

@@ -150,7 +150,8 @@ impl NewMessage {
 /// A key belongs to its user: two users may choose the same one. The result is a `UUIDv8`
 /// (RFC 9562, section 5.8), which no `UUIDv7` of an unkeyed message can equal.
 fn dedup_of(user: &UserName, key: &IdempotencyKey) -> Uuid {
-    // A user name has no control characters, so the zero byte keeps ("ab", "c") and ("a", "bc") apart.
+    // A user name has no control characters, so the zero byte keeps ("ab", "c") and ("a", "bc")
+    // apart.
     let digest =
         Sha256::new().chain_update(&user.0).chain_update([0]).chain_update(&key.0).finalize();
     let mut bytes = [0; 16];

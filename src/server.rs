@@ -1,4 +1,5 @@
-//! Listening: accepts connections up to a limit, tells the ones beyond it, and stops in an orderly way.
+//! Listening: accepts connections up to a limit, tells the ones beyond it, and stops in an orderly
+//! way.
 
 use crate::{
     api::App,
@@ -13,11 +14,12 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-/// How long to pause when the system gives no connection, mostly for want of file descriptors. Without it
-/// the loop would spin until some are free.
+/// How long to pause when the system gives no connection, mostly for want of file descriptors.
+/// Without it the loop would spin until some are free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many connections beyond the limit are told so at a time. The ones beyond these are closed unheard.
+/// How many connections beyond the limit are told so at a time. The ones beyond these are closed
+/// unheard.
 const REFUSALS_MAX: usize = 256;
 
 /// How long a connection beyond the limit may take to ask and to read its answer.
@@ -89,7 +91,8 @@ async fn serve_one(
 
 /// Raises the number of files this process may have open, towards what the connections need.
 pub fn raise_file_limit(connections: u64) {
-    // Beside the connections: those that are told to go, the operations port's, files of the process.
+    // Beside the connections: those that are told to go, the operations port's, files of the
+    // process.
     let wanted = connections + REFUSALS_MAX as u64 + 512;
     let allowed: io::Result<u64> = rlimit::increase_nofile_limit(wanted);
     if let Ok(allowed) = allowed

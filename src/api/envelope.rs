@@ -1,5 +1,5 @@
-//! What every request goes through, whoever answers it: a trace id, a span, the security headers, and
-//! the error contract, for panics and the framework's own errors too.
+//! What every request goes through, whoever answers it: a trace id, a span, the security headers,
+//! and the error contract, for panics and the framework's own errors too.
 
 use super::{error::ApiError, spec::RoutePattern};
 use futures_util::FutureExt;
@@ -102,7 +102,8 @@ fn trace_id(headers: &HeaderMap) -> String {
         .map_or_else(|| format!("{:032x}", fastrand::u128(1..)), str::to_owned)
 }
 
-/// `00-{trace id}-{parent id}-{flags}`, see <https://www.w3.org/TR/trace-context/#traceparent-header>.
+/// `00-{trace id}-{parent id}-{flags}`, see
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>.
 fn trace_id_of(traceparent: &str) -> Option<&str> {
     let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let mut parts = traceparent.split('-');

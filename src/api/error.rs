@@ -215,7 +215,8 @@ impl From<poem::Error> for ApiError {
             return error.downcast::<Self>().unwrap_or_else(Self::internal);
         }
         let parameter = |name: &str, reason: &str| {
-            // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found it after it.
+            // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found
+            // it after it.
             let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
             let reason = reason.split_once(" (occurred").map_or(reason, |(reason, _)| reason);
             let detail = format!("The parameter `{name}` is not valid: {reason}.");

@@ -10,8 +10,8 @@ use serde_json::Value;
 #[derive(Object)]
 #[oai(example)]
 pub struct MessageToPost {
-    /// Who speaks: 1 to 100 characters, none of them a control character. White space around the name is
-    /// removed.
+    /// Who speaks: 1 to 100 characters, none of them a control character. White space around the
+    /// name is removed.
     #[oai(validator(
         pattern = r"^[^\S\u001c-\u001f]*[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]{0,98}[^\s\u0000-\u001f\u007f-\u009f])?[^\S\u001c-\u001f]*$"
     ))]
@@ -27,8 +27,8 @@ impl Example for MessageToPost {
     }
 }
 
-/// Reads a body by hand, because a client gets a code for each field, and because the text may hold what
-/// poem-openapi's own validators would measure a second time.
+/// Reads a body by hand, because a client gets a code for each field, and because the text may hold
+/// what poem-openapi's own validators would measure a second time.
 pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
     #[derive(Deserialize)]
     struct Members {

@@ -135,14 +135,15 @@ impl Codes for GetErrors {
 impl MessagesApi {
     /// Post a message
     ///
-    /// The answer comes after the message is stored for good. When no answer comes, or one that says to try
-    /// again, repeat the request with the same `Idempotency-Key`: the message is then stored once.
+    /// The answer comes after the message is stored for good. When no answer comes, or one that
+    /// says to try again, repeat the request with the same `Idempotency-Key`: the message is then
+    /// stored once.
     #[oai(path = "/message", method = "post", operation_id = "postMessage")]
     async fn post(
         &self,
         _accept: AcceptJson,
-        /// A name for this request, chosen by the client. The same user's next request with the same
-        /// key and text gets the message that is stored already.
+        /// A name for this request, chosen by the client. The same user's next request with the
+        /// same key and text gets the message that is stored already.
         #[oai(name = "Idempotency-Key")]
         key: KeyHeader,
         body: Unread<MessageToPost>,
@@ -166,13 +167,13 @@ impl MessagesApi {
 
     /// Read messages
     ///
-    /// Without parameters: the latest 100 messages, the newest first. They include every message that was
-    /// acknowledged before this request began.
+    /// Without parameters: the latest 100 messages, the newest first. They include every message
+    /// that was acknowledged before this request began.
     ///
-    /// To read further back, give the last `id` as `before`. To follow what is new, give the first `id` as
-    /// `after`: the answer has the messages that come directly after it. While others post, a message can
-    /// appear with an `id` a little smaller than one that is visible already; who follows closely asks for
-    /// some ids again.
+    /// To read further back, give the last `id` as `before`. To follow what is new, give the first
+    /// `id` as `after`: the answer has the messages that come directly after it. While others post,
+    /// a message can appear with an `id` a little smaller than one that is visible already; who
+    /// follows closely asks for some ids again.
     #[oai(path = "/messages", method = "get", operation_id = "listMessages")]
     async fn list(
         &self,
@@ -182,10 +183,11 @@ impl MessagesApi {
         limit: Query<Whole<1, 100>>,
         /// Only messages with a smaller id.
         before: Query<Option<Id>>,
-        /// Only messages with a larger id: the ones that follow it directly, or with `before` the ones
-        /// directly below that.
+        /// Only messages with a larger id: the ones that follow it directly, or with `before` the
+        /// ones directly below that.
         after: Query<Option<Id>>,
-        /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without a body.
+        /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
+        /// a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ListResponse, Failure<ListErrors>> {

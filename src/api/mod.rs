@@ -67,8 +67,8 @@ pub fn ops(parts: &Parts) -> App {
     Envelope::new(endpoint(operations(parts)), spec::routes::<HealthApi>()).boxed()
 }
 
-/// Answers every request with the same error; for connections beyond the limit. All but the question whether
-/// the process is alive: it is, and being restarted would not make it less busy.
+/// Answers every request with the same error; for connections beyond the limit. All but the
+/// question whether the process is alive: it is, and being restarted would not make it less busy.
 pub fn refusing(parts: &Parts, code: Code) -> App {
     let live = Arc::new(endpoint(operations(parts)));
     let refuse = poem::endpoint::make(move |request: Request| {

@@ -6,8 +6,8 @@
 //! - A message is stored once, however often its request is repeated with the same key and however
 //!   often its connection breaks.
 //! - A read begins after it was asked for, so it has every message acknowledged before that.
-//! - Every call ends by its deadline. No result never means success: the write may have happened, and
-//!   repeating it with the same key is safe.
+//! - Every call ends by its deadline. No result never means success: the write may have happened,
+//!   and repeating it with the same key is safe.
 //! - A call goes on when its client goes away, so nothing is left half done.
 
 mod database;

@@ -18,7 +18,8 @@ use tracing::warn;
 use url::Url;
 
 static MIGRATOR: Migrator = Migrator {
-    // A newer server may have migrated further: schema changes only ever add (migrations/README.md).
+    // A newer server may have migrated further: schema changes only ever add
+    // (migrations/README.md).
     ignore_missing: true,
     // sqlx's own lock is `GET_LOCK(?, -1)`, which MariaDB answers with NULL and no lock.
     locking: false,
@@ -38,7 +39,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt waits for another server's migration. Well inside [`STEP_TIMEOUT`].
 const LOCK_WAIT_SECONDS: u32 = 3;
 
-/// Connections are replaced after this time, so that a failover or a new password reaches all of them.
+/// Connections are replaced after this time, so that a failover or a new password reaches all of
+/// them.
 const CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
 
 #[derive(Debug)]
@@ -133,10 +135,10 @@ impl MySql {
         matches!(self.pool.connect_options().get_ssl_mode(), MySqlSslMode::Preferred)
     }
 
-    /// What MySQL's own clients do by default with a server whose TLS they cannot speak, such as one that
-    /// knows only ciphers of the past.
+    /// What MySQL's own clients do by default with a server whose TLS they cannot speak, such as
+    /// one that knows only ciphers of the past.
     fn go_on_without_tls(&self, cause: &sqlx::Error) {
-        warn!(%cause, "No TLS with this database server, going on without; ssl-mode=REQUIRED forbids that");
+        warn!(%cause, "Going on without TLS, as ssl-mode=PREFERRED allows; REQUIRED does not");
         let options = self.pool.connect_options().as_ref().clone();
         for pool in [&self.pool, &self.probe] {
             pool.set_connect_options(options.clone().ssl_mode(MySqlSslMode::Disabled));
@@ -160,12 +162,13 @@ impl MySql {
 fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
     let options: MySqlConnectOptions =
         url.parse().ok().context("DATABASE_URL is not a valid MySQL URL")?;
-    // The server's own SQL mode is kept: some services refuse to change it, and nothing here needs to.
+    // The server's own SQL mode is kept: some services refuse to change it, and nothing here needs
+    // to.
     Ok(options.pipes_as_concat(false).no_engine_substitution(false))
 }
 
-/// Without a certificate to verify, as with `ssl-mode=PREFERRED`, a server that answers what TLS does not
-/// understand is the only reason for this kind of error.
+/// Without a certificate to verify, as with `ssl-mode=PREFERRED`, a server that answers what TLS
+/// does not understand is the only reason for this kind of error.
 fn is_handshake_failure(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
 }
@@ -181,8 +184,8 @@ async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T>
     timeout(STEP_TIMEOUT, step).await.unwrap_or_else(|_| timed_out())
 }
 
-/// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it marked
-/// as begun. All of ours can run again; without the mark, they do.
+/// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it
+/// marked as begun. All of ours can run again; without the mark, they do.
 async fn forget_unfinished_migrations(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let forgotten = query("delete from _sqlx_migrations where success = false")
         .execute(connection)

@@ -1,5 +1,5 @@
-//! The queries that both databases understand: one function each, stamped out for both kinds of connection.
-//! What differs (connecting, creating, inserting) is in `mysql.rs` and `sqlite.rs`.
+//! The queries that both databases understand: one function each, stamped out for both kinds of
+//! connection. What differs (connecting, creating, inserting) is in `mysql.rs` and `sqlite.rs`.
 
 macro_rules! queries {
     ($module:ident, $connection:ty) => {

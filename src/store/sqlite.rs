@@ -22,7 +22,8 @@ use std::{
 };
 
 static MIGRATOR: Migrator = Migrator {
-    // A newer server may have migrated further: schema changes only ever add (migrations/README.md).
+    // A newer server may have migrated further: schema changes only ever add
+    // (migrations/README.md).
     ignore_missing: true,
     // The transaction around the migrations is the lock.
     locking: false,
@@ -46,9 +47,9 @@ struct Pools {
     reader: SqlitePool,
     /// One connection of its own, so that probing does not queue behind the reads.
     probe: SqlitePool,
-    /// Which file the connections are about. Behind a file that was deleted or replaced, SQLite goes
-    /// on writing to the old one, where nobody will ever find the messages again. The probe notices, so
-    /// that this is over within its interval.
+    /// Which file the connections are about. Behind a file that was deleted or replaced, SQLite
+    /// goes on writing to the old one, where nobody will ever find the messages again. The probe
+    /// notices, so that this is over within its interval.
     file: Option<FileId>,
 }
 
@@ -85,7 +86,8 @@ impl Sqlite {
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let old = self.pools();
         if old.file.is_some() && file_id(&self.path()).await.ok() != old.file {
-            // SQLite removes its side files with the last connection; a new database must not find them.
+            // SQLite removes its side files with the last connection; a new database must not find
+            // them.
             old.close().await;
         }
         let mut connection =

@@ -13,8 +13,8 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 /// within about a second, even when all that it does is to keep silent.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How long to wait before the second look. A connection that broke says little of the database; one that
-/// breaks again a little later does.
+/// How long to wait before the second look. A connection that broke says little of the database;
+/// one that breaks again a little later does.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
 
 pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) {
@@ -27,7 +27,7 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
                 let cause = watch(database).await;
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
                 health.set_database(Some(trouble));
-                error!(db.trouble = trouble.as_str(), %cause, "The database does not serve, healing");
+                error!(db.trouble = trouble.as_str(), %cause, "The database does not serve");
             }
             Err(cause) => {
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);

@@ -14,8 +14,8 @@ use std::{
 };
 use tokio::process::Command;
 
-/// Writes until it is aborted, with a key for each message and again after each failure, as a careful client
-/// does. Notes the texts that were acknowledged.
+/// Writes until it is aborted, with a key for each message and again after each failure, as a
+/// careful client does. Notes the texts that were acknowledged.
 async fn write(url: String, writer: usize, acknowledged: Arc<Mutex<BTreeSet<String>>>) {
     let client = Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
     for number in 0.. {
@@ -95,7 +95,8 @@ impl PrivateDatabase {
     fn new() -> Self {
         let kind =
             std::env::var("TEST_DATABASE_KIND").expect("TEST_DATABASE_KIND, set by make test");
-        // Below the ports that the system gives out, so that nobody takes it while the database is down.
+        // Below the ports that the system gives out, so that nobody takes it while the database is
+        // down.
         let port = fastrand::u16(20_000..32_000);
         Self { kind, folder: tempfile::tempdir().unwrap(), port }
     }

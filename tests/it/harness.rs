@@ -1,4 +1,5 @@
-//! A real server on a free port with a database of its own, and one method for each thing tests do with it.
+//! A real server on a free port with a database of its own, and one method for each thing tests do
+//! with it.
 
 use chat_server::{
     app::{self, Listeners},
@@ -22,7 +23,8 @@ use tokio::{
 };
 use url::Url;
 
-/// How long a test waits for something that must happen. Generous, because it costs only failing tests.
+/// How long a test waits for something that must happen. Generous, because it costs only failing
+/// tests.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A database that belongs to one test. It does not exist until a server creates it.
@@ -95,7 +97,8 @@ impl TestDatabase {
     }
 }
 
-/// A connection beside the server's. Without TLS, because the oldest MySQL of the tests knows none of ours.
+/// A connection beside the server's. Without TLS, because the oldest MySQL of the tests knows none
+/// of ours.
 pub async fn connect_mysql(url: &Url) -> sqlx::Result<MySqlConnection> {
     let options: MySqlConnectOptions = url.as_str().parse()?;
     options.ssl_mode(MySqlSslMode::Disabled).connect().await

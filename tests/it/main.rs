@@ -1,5 +1,6 @@
-//! The whole server over HTTP, one binary. Each test has a server and a database of its own: SQLite, or the server
-//! that `TEST_DATABASE_URL` names. Tests marked as ignored need such a database server; `make test` brings them.
+//! The whole server over HTTP, one binary. Each test has a server and a database of its own:
+//! SQLite, or the server that `TEST_DATABASE_URL` names. Tests marked as ignored need such a
+//! database server; `make test` brings them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,5 @@
-//! The schema: applied one by one with rows in the tables, twice, half, by two servers at once, and by a newer one.
+//! The schema: applied one by one with rows in the tables, twice, half, by two servers at once, and
+//! by a newer one.
 
 use crate::harness::{TestApp, TestDatabase, database_server, eventually};
 use sqlx::migrate::Migrator;

@@ -1,5 +1,5 @@
-//! The database server goes away in all the ways it can; the server waits, says so, and heals by itself.
-//! All of these need a database server, see `main.rs`.
+//! The database server goes away in all the ways it can; the server waits, says so, and heals by
+//! itself. All of these need a database server, see `main.rs`.
 
 use crate::{
     harness::{TestApp, TestDatabase, eventually, problem, refusal},

@@ -1,4 +1,5 @@
-//! Texts that have broken other software: each is kept byte for byte, and nothing of it is ever run.
+//! Texts that have broken other software: each is kept byte for byte, and nothing of it is ever
+//! run.
 
 use crate::harness::TestApp;
 use reqwest::Method;
