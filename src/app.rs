@@ -82,6 +82,7 @@ pub async fn run(
         refusing: api::refusing(&parts, Code::Overloaded),
         places: Arc::clone(places),
         patience,
+        health: Arc::clone(&health),
     };
 
     announce(&listeners)?;

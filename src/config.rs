@@ -73,11 +73,11 @@ pub struct Config {
 
     /// How long to go on serving after SIGTERM while /readyz already says no. In Kubernetes about
     /// 5s, until all nodes have heard that this replica is going
-    #[arg(long, env, default_value = "0s", value_parser = duration)]
+    #[arg(long, env, default_value = "0s", value_parser = duration_or_none)]
     pub shutdown_delay: Duration,
 
     /// How long stopping may take in all, the delay included. What is not finished then is cut off
-    #[arg(long, env, default_value = "30s", value_parser = duration)]
+    #[arg(long, env, default_value = "30s", value_parser = duration_or_none)]
     pub shutdown_timeout: Duration,
 
     /// How the log looks
@@ -88,6 +88,9 @@ pub struct Config {
     #[arg(long = "log", env = "RUST_LOG", default_value = "info")]
     pub log_filter: String,
 }
+
+/// The longest time that can be set. What is meant to be longer is meant to be something else.
+const DURATION_MAX: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Command {
@@ -140,8 +143,18 @@ fn up_to(max: i64) -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=max)
 }
 
-fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
-    humantime::parse_duration(text)
+fn duration(text: &str) -> Result<Duration, String> {
+    match duration_or_none(text)? {
+        Duration::ZERO => Err("it must be more than nothing".into()),
+        duration => Ok(duration),
+    }
+}
+
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text).map_err(|error| error.to_string())? {
+        duration if duration > DURATION_MAX => Err("it may be up to a day".into()),
+        duration => Ok(duration),
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@
 //! and the service note what the connection is doing, and a timer looks at the note when it could
 //! have run out.
 
+use crate::health::Health;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use poem::{
     Endpoint, Request, Response,
-    http::uri::Scheme,
+    http::{HeaderValue, header, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use std::{
@@ -25,7 +26,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// Most bytes of a request's head, which is also all that hyper buffers of a body ahead of us.
@@ -37,6 +38,10 @@ const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How long that may take.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long to look for a request that has arrived, before an idle connection is closed for
+/// stopping.
+const FAREWELL: Duration = Duration::from_millis(100);
 
 /// How long a connection may keep the server waiting.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +88,7 @@ pub async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     app: Arc<impl Endpoint<Output = Response> + 'static>,
+    health: &Health,
     keep_alive: bool,
     patience: Patience,
     stop: impl Future<Output = ()>,
@@ -98,7 +104,12 @@ pub async fn serve(
         Box::pin(async move {
             let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
             let request = Request::from((request, local, remote, Scheme::HTTP));
-            let response = app.get_response(request).await;
+            let mut response = app.get_response(request).await;
+            if health.draining_since().is_some() {
+                // The client shall send its next request to another server.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
             *note.get() = Doing::Idle(Instant::now());
             Ok::<_, Infallible>(hyper::Response::from(response))
         })
@@ -112,7 +123,12 @@ pub async fn serve(
         .max_header_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
 
-    let mut stop = pin!(stop);
+    let mut stop = pin!(async {
+        stop.await;
+        // A request that has arrived but was not read yet would be lost: hyper closes at once where
+        // it has read nothing.
+        sleep(FAREWELL).await;
+    });
     let mut stopping = false;
     let mut timer = pin!(sleep_until(Instant::now() + patience.idle));
     poll_fn(|cx| {

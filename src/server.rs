@@ -4,7 +4,9 @@
 use crate::{
     api::App,
     connection::{self, Patience},
+    health::Health,
 };
+use futures_util::FutureExt;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -35,6 +37,7 @@ pub struct Service {
     /// One permit for each connection that may be open; the ones taken count those that are.
     pub places: Arc<Semaphore>,
     pub patience: Patience,
+    pub health: Arc<Health>,
 }
 
 /// Serves a listener until `stop` is cancelled and the requests under way are answered.
@@ -42,7 +45,15 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
     let connections = TaskTracker::new();
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+    loop {
+        let accepted = match stop.run_until_cancelled(listener.accept()).await {
+            Some(accepted) => accepted,
+            // Those who have connected already are waiting for an answer, not for a reset.
+            None => match listener.accept().now_or_never() {
+                Some(accepted @ Ok(_)) => accepted,
+                _ => break,
+            },
+        };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -59,7 +70,9 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
             } else {
                 continue;
             };
-        let task = serve_one(stream, peer, Arc::clone(app), patience, permit, stop.clone());
+        let stop = stop.clone();
+        let health = Arc::clone(&service.health);
+        let task = serve_one(stream, peer, Arc::clone(app), health, patience, permit, stop);
         connections.spawn(task);
     }
     // New connections are refused by the system from here on.
@@ -73,13 +86,15 @@ async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
     app: Arc<App>,
+    health: Arc<Health>,
     patience: Option<Patience>,
     permit: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
     let keep_alive = patience.is_some();
     let patience = patience.unwrap_or(REFUSAL_PATIENCE);
-    let stream = connection::serve(stream, peer, app, keep_alive, patience, stop.cancelled()).await;
+    let stream =
+        connection::serve(stream, peer, app, &health, keep_alive, patience, stop.cancelled()).await;
     // Not part of stopping: every answer has been written.
     tokio::spawn(async move {
         if let Some(stream) = stream {

@@ -17,8 +17,8 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
-/// Most bytes of a path that are logged.
-const LOGGED_PATH_BYTES_MAX: usize = 256;
+/// Most bytes of what a client sent that are logged at a time.
+const LOGGED_BYTES_MAX: usize = 256;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -53,10 +53,14 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
         let uri = request.uri().clone();
         let method = request.method().clone();
         // A path may be as long as a head; the log needs only enough of it to recognise it.
-        let path = uri.path();
-        let logged_path = &path[..path.floor_char_boundary(LOGGED_PATH_BYTES_MAX)];
-        let span =
-            info_span!("request", trace_id, http.request.method = %method, url.path = logged_path);
+        let (path, logged_path) = (uri.path(), shortened(uri.path()));
+        let logged_method = shortened(method.as_str());
+        let span = info_span!(
+            "request",
+            trace_id,
+            http.request.method = logged_method,
+            url.path = logged_path
+        );
         // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
         if method == Method::HEAD {
             request.set_method(Method::GET);
@@ -70,7 +74,8 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
             Ok(Err(error)) => ApiError::from(error),
             Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
         };
-        let (code, status, cause) = (error.code.name(), error.code.status(), error.cause());
+        let (code, status) = (error.code.name(), error.code.status());
+        let cause = error.cause().map(shortened);
         // Trouble of the database is an error once, where it is noticed; here it is thousands.
         match status {
             500 => error!(code, http.response.status_code = status, cause, "Request failed"),
@@ -80,6 +85,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
         let allow = self.allow(path);
         Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
     }
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)]
 }
 
 fn finish(mut response: Response, trace_id: &str) -> Response {

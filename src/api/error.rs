@@ -232,8 +232,8 @@ impl From<poem::Error> for ApiError {
             Code::RouteNotFound.into()
         } else if error.is::<MethodNotAllowedError>() {
             Code::MethodNotAllowed.into()
-        } else if let Some(error) = error.downcast_ref::<ContentTypeError>() {
-            Self::because(Code::UnsupportedMediaType, format!("Send application/json: {error}."))
+        } else if error.is::<ContentTypeError>() {
+            Self::because(Code::UnsupportedMediaType, "Send Content-Type: application/json.")
         } else if error.status().is_client_error() {
             Self::because(Code::InvalidParameter, error.to_string())
         } else {

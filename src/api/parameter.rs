@@ -60,8 +60,10 @@ impl<const MIN: i64, const MAX: i64> ToJSON for Whole<MIN, MAX> {
 
 impl<const MIN: i64, const MAX: i64> ParseFromParameter for Whole<MIN, MAX> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        match value.parse() {
-            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
+        // Without a sign, so that a number has one form.
+        let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse());
+        match number {
+            Some(Ok(number)) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
             _ => Err(ParseError::custom(format!("it must be a {}", <Self as types::Type>::name()))),
         }
     }

@@ -1,6 +1,8 @@
 //! One interface over the two kinds of database: each method is one operation on one connection.
 
-use super::{Posted, lease::Lease, mysql::MySql, queries, sqlite::Sqlite};
+use super::{
+    Posted, error::is_unique_violation, lease::Lease, mysql::MySql, queries, sqlite::Sqlite,
+};
 use crate::{
     config::Migrate,
     message::{Message, MessageId, NewMessage},
@@ -142,8 +144,4 @@ impl Database {
             Self::Sqlite(database) => database.close().await,
         }
     }
-}
-
-fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }

@@ -131,3 +131,8 @@ impl Trouble {
         }
     }
 }
+
+/// Whether the row is there already.
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}

@@ -3,7 +3,7 @@
 //! sqlx has no query timeout: a query that is given up leaves its connection in the middle of an
 //! answer, and giving that back makes the pool wait for a peer that may be gone for ever.
 
-use super::error::Trouble;
+use super::error::is_unique_violation;
 use sqlx::{Database, Pool, pool::PoolConnection};
 use std::ops::{Deref, DerefMut};
 
@@ -14,13 +14,11 @@ impl<DB: Database> Lease<DB> {
         pool.acquire().await.map(|connection| Self(Some(connection)))
     }
 
-    /// Ends the lease. The connection is kept when the database answered and can be used further.
+    /// Ends the lease. The connection is kept after a success and after a refusal that is part of
+    /// the game. After any other error it is closed: SQLite, for one, ends a transaction by itself
+    /// when the disk is full, and sqlx goes on believing that it is in one.
     pub fn give_back<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
-        let keep = match &result {
-            Ok(_) => true,
-            Err(error) => matches!(Trouble::of(error), None | Some(Trouble::Busy)),
-        };
-        if keep {
+        if result.as_ref().err().is_none_or(is_unique_violation) {
             drop(self.0.take());
         }
         result

@@ -29,6 +29,20 @@ pub async fn is_current<C: Migrate>(migrator: &Migrator, connection: &mut C) -> 
     Ok(unfinished.is_none())
 }
 
+/// Whether the tables that a query was about exist, by how it ended.
+pub fn tables_exist(result: sqlx::Result<()>) -> sqlx::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if Trouble::of(&error) == Some(Trouble::NotMigrated) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The newest migration that this binary knows.
+pub fn version_max(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 /// Applies what is pending. The caller holds the lock that keeps other servers out.
 pub async fn apply<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<()> {
     let run = migrator.run_direct(None, connection, false);

@@ -208,6 +208,12 @@ async fn attempt_until<T, F: Future<Output = sqlx::Result<T>>>(
         };
         let Some(trouble) = Trouble::of(&error) else { return Err(StoreError::Internal(error)) };
         debug!(db.trouble = trouble.as_str(), %error, "Store call failed, trying again");
+        // Who may not write is told at once, after one more try on a new connection: a failover may
+        // have moved the right elsewhere.
+        let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied);
+        if refused && last_trouble == Some(trouble) {
+            break;
+        }
         last_trouble = Some(trouble);
         in_doubt |= trouble != Trouble::Busy;
         // A random part keeps the two sides of a deadlock from meeting again.

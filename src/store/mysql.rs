@@ -26,6 +26,11 @@ static MIGRATOR: Migrator = Migrator {
     ..sqlx::migrate!("migrations/mysql")
 };
 
+const INVALID_URL: &str = "DATABASE_URL is not a valid MySQL URL: it is \
+    mysql://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded";
+
+const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
+
 /// How long a call waits for a connection. Far below sqlx's 30 s, so that waiting clients hear of
 /// trouble while they still listen.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -58,6 +63,10 @@ impl MySql {
         let (options, server) = (connect_options(url)?, connect_options(&without_path(url)?)?);
         let database = options.get_database().unwrap_or_default().to_owned();
         anyhow::ensure!(!database.is_empty(), "DATABASE_URL names no database: it ends with /NAME");
+        anyhow::ensure!(
+            !SYSTEM_DATABASES.contains(&database.to_ascii_lowercase().as_str()),
+            "DATABASE_URL names {database}, which belongs to the database server itself"
+        );
         let pool = MySqlPoolOptions::new()
             .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -77,7 +86,7 @@ impl MySql {
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let mut connection = step(self.connect_or_create(migrate)).await?;
-        if step(migrate::is_current(&MIGRATOR, &mut connection)).await? {
+        if step(is_current(&mut connection)).await? {
             return step(connection.close()).await;
         }
         if migrate == Migrate::Off {
@@ -86,7 +95,7 @@ impl MySql {
         }
         // The lock ends with the connection, so a server that dies while it holds it blocks nobody.
         step(self.lock_migrations(&mut connection)).await?;
-        step(forget_unfinished_migrations(&mut connection)).await?;
+        step(forget_what_is_missing(&mut connection)).await?;
         migrate::apply(&MIGRATOR, &mut connection).await?;
         step(connection.close()).await
     }
@@ -160,8 +169,7 @@ impl MySql {
 }
 
 fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
-    let options: MySqlConnectOptions =
-        url.parse().ok().context("DATABASE_URL is not a valid MySQL URL")?;
+    let options: MySqlConnectOptions = url.parse().ok().context(INVALID_URL)?;
     // The server's own SQL mode is kept: some services refuse to change it, and nothing here needs
     // to.
     Ok(options.pipes_as_concat(false).no_engine_substitution(false))
@@ -184,17 +192,19 @@ async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T>
     timeout(STEP_TIMEOUT, step).await.unwrap_or_else(|_| timed_out())
 }
 
+async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    Ok(migrate::is_current(&MIGRATOR, connection).await?
+        && migrate::tables_exist(queries::mysql::probe(connection).await)?)
+}
+
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it
-/// marked as begun. All of ours can run again; without the mark, they do.
-async fn forget_unfinished_migrations(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    let forgotten = query("delete from _sqlx_migrations where success = false")
-        .execute(connection)
-        .await
-        .map(drop);
-    match forgotten {
-        Err(error) if Trouble::of(&error) == Some(Trouble::NotMigrated) => Ok(()),
-        result => result,
-    }
+/// marked as begun; and somebody may have dropped a table whose migration is marked as done. All
+/// of ours can run again; without the mark, they do.
+async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let failed_only = migrate::tables_exist(queries::mysql::probe(connection).await)?;
+    let version_max = migrate::version_max(&MIGRATOR);
+    let forgotten = queries::mysql::forget_migrations(connection, version_max, failed_only).await;
+    migrate::tables_exist(forgotten).map(drop)
 }
 
 async fn insert(

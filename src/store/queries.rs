@@ -82,6 +82,21 @@ macro_rules! queries {
                     .await
                     .map(drop)
             }
+
+            /// Forgets that migrations up to a version were applied, so that they are applied
+            /// again. `failed_only` leaves out the ones that were finished.
+            pub async fn forget_migrations(
+                connection: &mut $connection,
+                version_max: i64,
+                failed_only: bool,
+            ) -> Result<()> {
+                query("delete from _sqlx_migrations where version <= ? and (not success or not ?)")
+                    .bind(version_max)
+                    .bind(failed_only)
+                    .execute(connection)
+                    .await
+                    .map(drop)
+            }
         }
     };
 }

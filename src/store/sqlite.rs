@@ -62,13 +62,17 @@ impl Sqlite {
             !matches!(url.trim_end_matches('/'), "sqlite:" | "sqlite"),
             "DATABASE_URL names no file: it is sqlite://FILE"
         );
+        let options: SqliteConnectOptions =
+            url.parse().ok().context("DATABASE_URL is not a valid SQLite URL")?;
         ensure!(
-            !url.contains(":memory:") && !url.contains("mode=memory"),
+            !options.get_filename().to_string_lossy().starts_with("file:sqlx-in-memory"),
             "DATABASE_URL names an in-memory database, which each connection would have for itself; \
              name a file"
         );
-        let options: SqliteConnectOptions =
-            url.parse().ok().context("DATABASE_URL is not a valid SQLite URL")?;
+        ensure!(
+            !url.contains("mode=ro") && !url.contains("immutable"),
+            "DATABASE_URL opens the file for reading only, and posts are written"
+        );
         let options = options
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -92,12 +96,20 @@ impl Sqlite {
         }
         let mut connection =
             self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
-        if !migrate::is_current(&MIGRATOR, &mut connection).await? {
+        let tables_exist = migrate::tables_exist(queries::sqlite::probe(&mut connection).await)?;
+        if !tables_exist || !migrate::is_current(&MIGRATOR, &mut connection).await? {
             if migrate == Migrate::Off {
                 return Err(migrate::not_migrated());
             }
             // Servers that start together take turns here.
             let mut transaction = connection.begin_with("begin immediate").await?;
+            if !tables_exist {
+                // Somebody may have dropped a table whose migration is marked as done.
+                let version_max = migrate::version_max(&MIGRATOR);
+                let forgotten =
+                    queries::sqlite::forget_migrations(&mut transaction, version_max, false).await;
+                migrate::tables_exist(forgotten)?;
+            }
             migrate::apply(&MIGRATOR, &mut *transaction).await?;
             transaction.commit().await?;
         }

@@ -46,6 +46,22 @@ async fn a_file_that_another_process_has_locked_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_harms_no_later_one() {
+    let database = TestDatabase::sqlite();
+    let app = TestApp::start_on(&database).await;
+    // The same thing that a full disk makes SQLite do.
+    let full =
+        "create trigger full before insert on messages begin select raise(rollback, 'full'); end";
+    database.execute(full).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(refusal(app.post("bob", "refused")).await, (500, "internal".into()));
+    }
+    database.execute("drop trigger full").await.unwrap();
+    app.say("bob", "hi").await;
+    assert_eq!(database.count_messages().await, 1);
+}
+
+#[tokio::test]
 async fn a_folder_that_does_not_exist_yet_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("later");

@@ -2,11 +2,12 @@
 //! itself. All of these need a database server, see `main.rs`.
 
 use crate::{
-    harness::{TestApp, TestDatabase, eventually, problem, refusal},
+    harness::{PATIENCE, TestApp, TestDatabase, eventually, problem, refusal},
     proxy::{Network, Proxy},
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// A server whose way to its database can be broken.
 async fn app_behind_proxy(flags: &[&str]) -> (TestApp, Proxy, TestDatabase) {
@@ -112,6 +113,27 @@ async fn a_database_that_is_dropped_under_the_server_is_created_again() {
         assert!(messages.iter().all(|message| message["user"] == "eve"), "{messages:?}");
         assert_eq!(app.get_json("/users").await["users"], serde_json::json!(["eve"]));
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_user_who_may_only_read_gets_reads_and_is_refused_posts_at_once() {
+    let (app, database) = TestApp::start().await;
+    let name = database.url.path().trim_start_matches('/').to_owned();
+    app.say("bob", "hi").await;
+    let create = format!("create user '{name}'@'%' identified by 'geheim'");
+    database.execute(&create).await.unwrap();
+    database.execute(&format!("grant select on {name}.* to '{name}'@'%'")).await.unwrap();
+    let mut url = database.url.clone();
+    url.set_username(&name).unwrap();
+    url.set_password(Some("geheim")).unwrap();
+
+    // With an hour for each request, one that is not refused at once is never refused.
+    let reader = TestApp::launch(url.as_str(), &["--request-timeout", "1h"]).await;
+    reader.wait_until_ready().await;
+    assert_eq!(reader.messages().await.len(), 1);
+    let refused = timeout(PATIENCE, refusal(reader.post("bob", "refused"))).await.unwrap();
+    assert_eq!(refused, (503, "database_unavailable".into()));
 }
 
 #[tokio::test]
