@@ -120,6 +120,27 @@ async fn sigterm_lets_a_request_under_way_finish_and_exits_with_0() {
 }
 
 #[tokio::test]
+async fn requests_that_arrived_before_sigterm_are_all_answered() {
+    let database = TestDatabase::new();
+    for _ in 0..5 {
+        let server = Process::start(&["--database-url", database.url.as_str()]).await;
+        server.wait_until_ready().await;
+        let mut streams = Vec::new();
+        for _ in 0..40 {
+            let mut stream = TcpStream::connect(server.address()).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+            streams.push(stream);
+        }
+        server.signal("-TERM").await;
+        for stream in &mut streams {
+            let answer = crate::harness::read_to_end(stream).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        assert_eq!(server.exit_code().await, Some(0));
+    }
+}
+
+#[tokio::test]
 async fn while_draining_the_server_is_live_and_serves_but_is_not_ready() {
     let (database, flags) = (TestDatabase::new(), ["--shutdown-delay", "1h"]);
     let mut app = TestApp::start_with(&database, &flags).await;
@@ -127,7 +148,9 @@ async fn while_draining_the_server_is_live_and_serves_but_is_not_ready() {
     app.wait_for_status("/readyz", 503).await;
     let ready: Value = app.get("/readyz").await.json().await.unwrap();
     assert_eq!(ready["checks"][1]["reason"], "draining");
-    assert_eq!(app.get("/livez").await.status(), 200);
+    let live = app.get("/livez").await;
+    assert_eq!(live.status(), 200);
+    assert_eq!(live.headers()["connection"], "close", "the next request goes elsewhere");
     app.say("bob", "late").await;
 }
 
