@@ -225,9 +225,9 @@ impl From<poem::Error> for ApiError {
         };
         if let Some(error) = error.downcast_ref::<ParseParamError>() {
             parameter(error.name, &error.reason)
-        } else if let Some(error) = error.downcast_ref::<ParsePathError>() {
-            // It numbers the parameters of a path; ours have one at most.
-            parameter("id", &error.reason)
+        } else if error.is::<ParsePathError>() {
+            // It only numbers the parameters of a path; ours have one at most, and of one kind.
+            parameter("id", "it must be a message's number")
         } else if error.is::<NotFoundError>() {
             Code::RouteNotFound.into()
         } else if error.is::<MethodNotAllowedError>() {

@@ -114,6 +114,8 @@ async fn a_parameter_that_is_no_number_of_its_range_is_refused() {
         "/messages/x",
         "/messages/-1",
         "/messages/1.5",
+        "/messages/%FF",
+        "/messages/+1",
         "/users?limit=1001",
     ] {
         let request = app.request(Method::GET, path);
