@@ -71,8 +71,8 @@ impl Database {
         }
     }
 
-    /// Stores a batch. `in_doubt` says that an earlier attempt may have stored it already.
-    pub async fn commit(&self, batch: &[NewMessage], in_doubt: bool) -> sqlx::Result<Vec<Posted>> {
+    /// Stores a batch, of which an earlier attempt or request may have stored some already.
+    pub async fn commit(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<Posted>> {
         match self.insert(batch).await {
             Ok(ids) => {
                 let stored = batch.iter().zip(ids);
@@ -81,7 +81,7 @@ impl Database {
             Err(error) if is_unique_violation(&error) => {
                 let mut outcomes = Vec::with_capacity(batch.len());
                 for message in batch {
-                    outcomes.push(self.commit_one(message, in_doubt).await?);
+                    outcomes.push(self.commit_one(message).await?);
                 }
                 Ok(outcomes)
             }
@@ -90,15 +90,15 @@ impl Database {
     }
 
     /// Stores a message that may be stored already.
-    async fn commit_one(&self, message: &NewMessage, in_doubt: bool) -> sqlx::Result<Posted> {
+    async fn commit_one(&self, message: &NewMessage) -> sqlx::Result<Posted> {
         if let Some(stored) = self.message_by_dedup(message).await? {
-            let mine = in_doubt && stored.created_at == message.created_at;
             return Ok(if stored.text != message.text.as_str() {
                 Posted::KeyReused
-            } else if mine || !message.keyed {
-                Posted::Created(stored)
-            } else {
+            } else if message.keyed {
                 Posted::Replayed(stored)
+            } else {
+                // Nobody else knows its `dedup`: an attempt of ours that we took for failed.
+                Posted::Created(stored)
             });
         }
         let ids = self.insert(std::slice::from_ref(message)).await?;

@@ -97,9 +97,9 @@ impl Store {
     pub async fn post(&self, message: NewMessage, deadline: Instant) -> Result<Posted, StoreError> {
         let batch = Arc::new([message]);
         let posted = self
-            .call(&self.writes, deadline, move |database, in_doubt| {
+            .call(&self.writes, deadline, move |database| {
                 let batch = Arc::clone(&batch);
-                async move { database.commit(&batch[..], in_doubt).await }
+                async move { database.commit(&batch[..]).await }
             })
             .await?;
         posted.into_iter().next().ok_or(StoreError::Internal(sqlx::Error::RowNotFound))
@@ -113,7 +113,7 @@ impl Store {
         self.call(
             &self.reads,
             deadline,
-            move |database, _| async move { database.messages(page).await },
+            move |database| async move { database.messages(page).await },
         )
         .await
     }
@@ -123,12 +123,8 @@ impl Store {
         id: MessageId,
         deadline: Instant,
     ) -> Result<Option<Message>, StoreError> {
-        self.call(
-            &self.reads,
-            deadline,
-            move |database, _| async move { database.message(id).await },
-        )
-        .await
+        self.call(&self.reads, deadline, move |database| async move { database.message(id).await })
+            .await
     }
 
     /// The names after `after`, in byte order.
@@ -138,7 +134,7 @@ impl Store {
         limit: i64,
         deadline: Instant,
     ) -> Result<Vec<String>, StoreError> {
-        self.call(&self.reads, deadline, move |database, _| {
+        self.call(&self.reads, deadline, move |database| {
             let after = after.clone();
             async move { database.users(after, limit).await }
         })
@@ -164,7 +160,7 @@ impl Store {
     where
         T: Send + 'static,
         F: Future<Output = sqlx::Result<T>> + Send,
-        Op: Fn(Database, bool) -> F + Send + Sync + 'static,
+        Op: Fn(Database) -> F + Send + Sync + 'static,
     {
         let permit = Arc::clone(limit).try_acquire_owned().map_err(|error| match error {
             tokio::sync::TryAcquireError::NoPermits => StoreError::Overloaded,
@@ -173,7 +169,7 @@ impl Store {
         let (database, health) = (self.database.clone(), Arc::clone(&self.health));
         let attempts = async move {
             let _permit = permit;
-            attempt_until(deadline, &health, |in_doubt| operation(database.clone(), in_doubt)).await
+            attempt_until(deadline, &health, || operation(database.clone())).await
         };
         // In a task of its own, because a handler is dropped when its client goes away.
         match self.calls.spawn(attempts.in_current_span()).await {
@@ -190,18 +186,16 @@ impl Store {
 async fn attempt_until<T, F: Future<Output = sqlx::Result<T>>>(
     deadline: Instant,
     health: &Health,
-    operation: impl Fn(bool) -> F,
+    operation: impl Fn() -> F,
 ) -> Result<T, StoreError> {
     let mut pause = PAUSE_MIN;
     let mut last_trouble = None;
-    // Whether an earlier attempt may have succeeded without our hearing of it.
-    let mut in_doubt = false;
     loop {
         // Asking a database that is known to be down would only make its clients wait.
         if let Some(trouble) = health.database().trouble {
             return Err(StoreError::Unavailable(trouble));
         }
-        let Ok(result) = timeout_at(deadline, operation(in_doubt)).await else { break };
+        let Ok(result) = timeout_at(deadline, operation()).await else { break };
         let error = match result {
             Ok(value) => return Ok(value),
             Err(error) => error,
@@ -215,7 +209,6 @@ async fn attempt_until<T, F: Future<Output = sqlx::Result<T>>>(
             break;
         }
         last_trouble = Some(trouble);
-        in_doubt |= trouble != Trouble::Busy;
         // A random part keeps the two sides of a deadlock from meeting again.
         let wake = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
         if wake >= deadline {

@@ -179,7 +179,8 @@ async fn the_lock_for_migrating_keeps_others_out() {
             .unwrap();
     assert_eq!(held, 1);
     let app = TestApp::launch(database.url.as_str(), &[]).await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    // Longer than a server waits for the lock at a time.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert!(database.execute("select 1 from messages").await.is_err(), "migrated without the lock");
     other.close().await.unwrap();
     app.wait_until_ready().await;

@@ -61,12 +61,14 @@ async fn a_short_cut_is_not_noticed_by_clients() {
 #[tokio::test]
 #[ignore = "needs a database server: make test"]
 async fn a_silent_database_costs_no_request_more_than_its_time() {
-    let (app, proxy, database) = app_behind_proxy(&["--request-timeout", "700ms"]).await;
+    let flags = ["--request-timeout", "700ms", "--database-max-connections", "2"];
+    let (app, proxy, database) = app_behind_proxy(&flags).await;
     app.say("bob", "before").await;
     proxy.set(Network::Silent);
     // The first ones wait for their deadline; from when the silence is noticed the others do not.
-    for _ in 0..3 {
-        let (status, code) = refusal(app.post("bob", "silence")).await;
+    let posts: Vec<_> = (0..6).map(|_| tokio::spawn(refusal(app.post("bob", "silence")))).collect();
+    for post in posts {
+        let (status, code) = post.await.unwrap();
         let allowed = [(504, "deadline_exceeded"), (503, "database_unavailable")];
         assert!(allowed.contains(&(status, code.as_str())), "{status} {code}");
     }
