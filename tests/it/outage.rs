@@ -2,10 +2,11 @@
 //! itself. All of these need a database server, see `main.rs`.
 
 use crate::{
-    harness::{PATIENCE, TestApp, TestDatabase, eventually, problem, refusal},
+    harness::{PATIENCE, TestApp, TestDatabase, connect_mysql, eventually, problem, refusal},
     proxy::{Network, Proxy},
 };
 use serde_json::Value;
+use sqlx::Executor;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -64,9 +65,14 @@ async fn a_silent_database_costs_no_request_more_than_its_time() {
     let flags = ["--request-timeout", "700ms", "--database-max-connections", "2"];
     let (app, proxy, database) = app_behind_proxy(&flags).await;
     app.say("bob", "before").await;
+    // Another session holds a row that both connections come to wait for, in the middle of a query.
+    let mut other = connect_mysql(&database.url).await.unwrap();
+    other.execute("begin").await.unwrap();
+    other.execute("insert into users (name) values ('eve')").await.unwrap();
+    let posts: Vec<_> = (0..6).map(|_| tokio::spawn(refusal(app.post("eve", "silence")))).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
     proxy.set(Network::Silent);
-    // The first ones wait for their deadline; from when the silence is noticed the others do not.
-    let posts: Vec<_> = (0..6).map(|_| tokio::spawn(refusal(app.post("bob", "silence")))).collect();
+    // They wait for their deadline; those that come when the silence is noticed do not.
     for post in posts {
         let (status, code) = post.await.unwrap();
         let allowed = [(504, "deadline_exceeded"), (503, "database_unavailable")];
@@ -77,6 +83,7 @@ async fn a_silent_database_costs_no_request_more_than_its_time() {
     assert_eq!(app.get("/livez").await.status(), 200);
 
     proxy.set(Network::Works);
+    other.execute("rollback").await.unwrap();
     app.wait_until_ready().await;
     // The pool has a connection for everybody again: none is lost to the silence.
     for number in 0..30 {

@@ -22,11 +22,13 @@ pub struct Proxy {
     network: watch::Sender<State>,
 }
 
-/// How the network is, and how often it has been cut: connections of before a cut break.
+/// How the network is, and how often it has failed in each way: a connection from before a cut
+/// breaks, and one from before a silence never comes to speak again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     network: Network,
     cuts: u64,
+    silences: u64,
 }
 
 impl Proxy {
@@ -35,7 +37,7 @@ impl Proxy {
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let network = watch::Sender::new(State { network: Network::Works, cuts: 0 });
+        let network = watch::Sender::new(State { network: Network::Works, cuts: 0, silences: 0 });
         let states = network.subscribe();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -49,6 +51,7 @@ impl Proxy {
         self.network.send_modify(|state| {
             state.network = network;
             state.cuts += u64::from(network == Network::Cut);
+            state.silences += u64::from(network == Network::Silent);
         });
     }
 
@@ -67,7 +70,7 @@ impl Proxy {
 }
 
 async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<State>) {
-    let State { network, cuts } = *states.borrow();
+    let State { network, cuts, .. } = *states.borrow();
     if network == Network::Cut {
         return;
     }
@@ -81,11 +84,12 @@ async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<
     }
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut states: watch::Receiver<State>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, states: watch::Receiver<State>) {
+    let at_first = *states.borrow();
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        // What met the silence once never comes through, not even later.
-        if states.borrow_and_update().network == Network::Silent {
+        let now = *states.borrow();
+        if now.network == Network::Silent || now.silences > at_first.silences {
             std::future::pending::<()>().await;
         }
         if to.write_all(&buffer[..read]).await.is_err() {
