@@ -145,3 +145,37 @@ impl Database {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{IdempotencyKey, Text, UserName};
+
+    fn message(text: &str, key: Option<&str>) -> NewMessage {
+        let key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
+        let text = Text::parse(text.to_owned()).unwrap();
+        NewMessage::new(UserName::parse("bob").unwrap(), text, key.as_ref())
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_stored_in_order_and_finds_what_is_stored_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("chat.db").display());
+        let database = Database::new(&url, 1).unwrap();
+        database.prepare(Migrate::Auto).await.unwrap();
+
+        let batch = [message("a", Some("k")), message("b", None), message("c", None)];
+        let created = |(message, id): (&NewMessage, i64)| Posted::Created(message.stored_as(id));
+        let expected: Vec<_> = batch.iter().zip(1..).map(created).collect();
+        assert_eq!(database.commit(&batch).await.unwrap(), expected);
+
+        // One is new, one is a replay, one reuses the key, and one was ours and taken for failed.
+        let again = [message("d", None), message("a", Some("k")), message("x", Some("k"))];
+        let posted = database.commit(&[&again[..], &batch[1..2]].concat()).await.unwrap();
+        assert_eq!(posted[0], Posted::Created(again[0].stored_as(4)));
+        assert_eq!(posted[1], Posted::Replayed(batch[0].stored_as(1)));
+        assert_eq!(posted[2], Posted::KeyReused);
+        assert_eq!(posted[3], expected[1]);
+        database.close().await;
+    }
+}

@@ -90,7 +90,7 @@ impl MySql {
             return step(connection.close()).await;
         }
         if migrate == Migrate::Off {
-            connection.close().await?;
+            step(connection.close()).await?;
             return Err(migrate::not_migrated());
         }
         // The lock ends with the connection, so a server that dies while it holds it blocks nobody.
@@ -221,16 +221,7 @@ async fn insert(
         .build()
         .execute(&mut *transaction)
         .await?;
-    let inserted = QueryBuilder::new("insert into messages (dedup, user, text, created_at) ")
-        .push_values(batch, |mut row, message| {
-            row.push_bind(message.dedup)
-                .push_bind(message.user.as_str())
-                .push_bind(message.text.as_str())
-                .push_bind(message.created_at);
-        })
-        .build()
-        .execute(&mut *transaction)
-        .await?;
+    let inserted = queries::mysql::insert_messages(&mut transaction, batch).await?;
     // A statement's ids are evenly spaced; the space is not 1 on a cluster with several writers.
     let spacing: i64 = if batch.len() > 1 {
         query_scalar("select cast(@@session.auto_increment_increment as signed)")

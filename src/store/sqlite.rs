@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Context, ensure};
 use sqlx::{
-    ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
     migrate::Migrator,
     query,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -189,16 +189,7 @@ async fn insert(
             .execute(&mut *transaction)
             .await?;
     }
-    let inserted = QueryBuilder::new("insert into messages (dedup, user, text, created_at) ")
-        .push_values(batch, |mut row, message| {
-            row.push_bind(message.dedup)
-                .push_bind(message.user.as_str())
-                .push_bind(message.text.as_str())
-                .push_bind(message.created_at);
-        })
-        .build()
-        .execute(&mut *transaction)
-        .await?;
+    let inserted = queries::sqlite::insert_messages(&mut transaction, batch).await?;
     transaction.commit().await?;
     // The only writer of a file gives the rows of one statement consecutive ids.
     let next = inserted.last_insert_rowid() + 1;

@@ -208,10 +208,15 @@ async fn a_setting_that_cannot_be_used_is_named_and_no_password_is_printed() {
         (vec!["--database-url", "postgres://u:geheim@h/d"], "DATABASE_URL must begin with"),
         (vec!["--database-url", "mysql://u:geheim@h"], "names no database"),
         (vec!["--database-url", "mysql://u:geheim@h:x/d"], "not a valid MySQL URL"),
+        (vec!["--database-url", "mysql://u:geheim@h/mysql"], "belongs to the database server"),
         (vec!["--database-url", "sqlite::memory:"], "in-memory"),
+        (vec!["--database-url", "sqlite://"], "names no file"),
+        (vec!["--database-url", "sqlite://chat.db?mode=ro"], "for reading only"),
         (vec!["--database-url-file", "/nowhere"], "cannot read /nowhere"),
         (vec!["--log", "a=b=c"], "RUST_LOG"),
         (vec!["--request-timeout", "soon"], "--request-timeout"),
+        (vec!["--request-timeout", "0s"], "more than nothing"),
+        (vec!["--idle-timeout", "2days"], "up to a day"),
     ] {
         let fixed =
             if flags[0] == "--listen-addr" { vec![] } else { vec!["--listen-addr", "127.0.0.1:0"] };

@@ -1,8 +1,10 @@
 //! The OpenAPI document is what the server does, and the pages work without the internet.
 
 use crate::harness::TestApp;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use chat_server::api::{self, Code};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 fn document() -> Value {
@@ -80,6 +82,24 @@ async fn the_document_is_served_as_json_and_as_yaml() {
     assert_eq!(response.headers()["content-type"], "application/yaml");
     let yaml: Value = serde_yaml::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(yaml, document());
+}
+
+#[tokio::test]
+async fn the_policy_of_swagger_ui_lets_exactly_its_own_scripts_run() {
+    let (app, _database) = TestApp::start().await;
+    let response = app.get("/docs").await;
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    let html = response.text().await.unwrap();
+    // As a browser finds them: the bundle, which has "<script" in a string, and the call of it.
+    let (head, body) = html.split_once("<div id=\"ui\"></div>").unwrap();
+    let bundle = head.split_once("<script charset=\"UTF-8\">").unwrap().1;
+    let call = body.split_once("<script>").unwrap().1;
+    for script in [bundle, call] {
+        let script = script.rsplit_once("</script>").unwrap().0;
+        let hash = BASE64_STANDARD.encode(Sha256::digest(script));
+        assert!(policy.contains(&format!("'sha256-{hash}'")), "{policy}");
+    }
+    assert_eq!(policy.matches("'sha256-").count(), 2);
 }
 
 #[tokio::test]
