@@ -34,9 +34,10 @@ pub struct Config {
     #[arg(long, env, conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// Most connections to the database. More do not make it faster, and it has a limit for all
-    /// servers together
-    #[arg(long, env, default_value = "10", value_parser = up_to(10_000))]
+    /// Most connections to the database. Four of them are for posts, shared reads and watching; the
+    /// others are for requests with a query of their own. More do not make it faster, and it has a
+    /// limit for all servers together
+    #[arg(long, env, default_value = "10", value_parser = clap::value_parser!(u32).range(5..=10_000))]
     pub database_max_connections: u32,
 
     /// What to do about the database's schema

@@ -13,6 +13,9 @@ pub struct DatabaseState {
     pub trouble: Option<Trouble>,
     /// When it came into this state.
     pub since: OffsetDateTime,
+    /// How often the state has changed. What was known of the database before a change may not hold
+    /// after it: somebody may have made it anew.
+    pub changes: u64,
 }
 
 #[derive(Debug)]
@@ -25,7 +28,8 @@ pub struct Health {
 impl Default for Health {
     fn default() -> Self {
         let started_at = OffsetDateTime::now_utc();
-        let starting = DatabaseState { trouble: Some(Trouble::Starting), since: started_at };
+        let starting =
+            DatabaseState { trouble: Some(Trouble::Starting), since: started_at, changes: 0 };
         Self { database: watch::Sender::new(starting), started_at, draining_since: OnceLock::new() }
     }
 }
@@ -40,7 +44,11 @@ impl Health {
         self.database.send_if_modified(|state| {
             let news = state.trouble != trouble;
             if news {
-                *state = DatabaseState { trouble, since: OffsetDateTime::now_utc() };
+                *state = DatabaseState {
+                    trouble,
+                    since: OffsetDateTime::now_utc(),
+                    changes: state.changes + 1,
+                };
             }
             news
         })

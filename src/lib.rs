@@ -8,6 +8,7 @@
 //! - [`server`], [`connection`]: sockets, how many of them and how long they may take
 //! - [`api`]: the endpoints, the pages, the error contract
 //! - [`message`]: what a message is, and which ones are refused
+//! - [`rendering`]: bodies that are made once and shared
 //! - [`store`]: what is promised about data; the queries; MySQL and SQLite
 //! - [`health`]: what the process knows of its own fitness
 //! - [`telemetry`]: the log
@@ -18,6 +19,7 @@ pub mod config;
 pub mod connection;
 pub mod health;
 pub mod message;
+pub mod rendering;
 pub mod server;
 pub mod store;
 pub mod telemetry;

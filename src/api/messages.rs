@@ -10,17 +10,16 @@ use super::{
 };
 use crate::{
     message::{Message, MessageId, NewMessage},
-    store::{Page, Posted, Store},
+    rendering::{self, Rendering},
+    store::{LATEST_MAX, Page, Posted, Store},
 };
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path, Query},
     types::Example,
 };
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 use time::OffsetDateTime;
 
 /// From how many bytes of text on, a page is rendered off the threads that serve connections. A
@@ -33,19 +32,28 @@ pub struct MessagesApi {
 }
 
 /// A message.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(rename = "Message", example)]
-struct MessageView {
+struct MessageSchema {
     /// Its place in the order of all messages: a later one is larger.
     id: MessageId,
     user: String,
     text: String,
     /// When it was posted, in UTC.
+    created_at: OffsetDateTime,
+}
+
+/// A message as its schema says, without a copy of its text.
+#[derive(Serialize)]
+struct MessageView<'a> {
+    id: MessageId,
+    user: &'a str,
+    text: &'a str,
     #[serde(serialize_with = "rfc3339_milliseconds")]
     created_at: OffsetDateTime,
 }
 
-impl Example for MessageView {
+impl Example for MessageSchema {
     fn example() -> Self {
         Self {
             id: 42,
@@ -57,9 +65,16 @@ impl Example for MessageView {
 }
 
 /// Messages, the newest first.
-#[derive(Object, Serialize)]
-struct MessageList {
-    messages: Vec<MessageView>,
+#[derive(Object)]
+#[oai(rename = "MessageList")]
+struct MessageListSchema {
+    messages: Vec<MessageSchema>,
+}
+
+/// The list as its schema says.
+#[derive(Serialize)]
+struct MessageListView<'a> {
+    messages: Vec<MessageView<'a>>,
 }
 
 #[derive(ApiResponse)]
@@ -67,7 +82,7 @@ enum PostResponse {
     /// The stored message
     #[oai(status = 201)]
     Created(
-        Rendered<MessageView>,
+        Rendered<MessageSchema>,
         /// Where the message is
         #[oai(header = "Location")]
         String,
@@ -82,7 +97,7 @@ enum ListResponse {
     /// The messages
     #[oai(status = 200)]
     Ok(
-        Rendered<MessageList>,
+        Rendered<MessageListSchema>,
         /// Names exactly these messages
         #[oai(header = "ETag")]
         String,
@@ -103,7 +118,7 @@ enum ListResponse {
 enum GetResponse {
     /// The message
     #[oai(status = 200)]
-    Ok(Rendered<MessageView>),
+    Ok(Rendered<MessageSchema>),
 }
 
 struct PostErrors;
@@ -166,7 +181,7 @@ impl MessagesApi {
             }
         };
         let location = format!("/messages/{}", message.id);
-        Ok(PostResponse::Created(Rendered::new(&MessageView::from(message))?, location, replayed))
+        Ok(PostResponse::Created(Rendered::new(&MessageView::from(&message))?, location, replayed))
     }
 
     /// Read messages
@@ -195,27 +210,31 @@ impl MessagesApi {
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ListResponse, Failure<ListErrors>> {
-        let limit = limit.0.0;
-        let page = match (after.0, before.0) {
-            (Some(Whole(after)), None) => Page::Following { after, limit },
-            (after, before) => Page::Newest {
-                after: after.map_or(0, |id| id.0),
-                before: before.map_or(MessageId::MAX, |id| id.0),
-                limit,
-            },
+        let (limit, deadline) = (limit.0.count(), self.limits.deadline());
+        let Rendering { body, etag } = match (after.0, before.0) {
+            (None, None) => {
+                let latest = self.store.latest(deadline).await?;
+                if limit == LATEST_MAX {
+                    let rendering = || render(latest.found.clone());
+                    latest.rendering.get_or_try_init(rendering).await?.clone()
+                } else {
+                    render(latest.found.iter().take(limit as usize).cloned().collect()).await?
+                }
+            }
+            (Some(Whole(after)), None) => {
+                let page = Page::Following { after, limit };
+                render(self.store.messages(page, deadline).await?).await?
+            }
+            (after, Some(Whole(before))) => {
+                let after = after.map_or(0, |id| id.0);
+                let page = Page::Newest { after, before, limit };
+                render(self.store.messages(page, deadline).await?).await?
+            }
         };
-        let messages = self.store.messages(page, self.limits.deadline()).await?;
-        let bytes: usize = messages.iter().map(|message| message.text.len()).sum();
-        let (body, etag) = if bytes < BLOCKING_BYTES_MIN {
-            render(messages)?
-        } else {
-            let rendering = tokio::task::spawn_blocking(|| render(messages));
-            rendering.await.map_err(ApiError::internal)??
-        };
-        if if_none_match.0.is_some_and(|tags| has_tag(&tags, &etag)) {
+        if if_none_match.0.is_some_and(|tags| rendering::is_named(&etag, &tags)) {
             return Ok(ListResponse::NotModified(etag, "no-cache".into()));
         }
-        Ok(ListResponse::Ok(body, etag))
+        Ok(ListResponse::Ok(body.into(), etag))
     }
 
     /// Read one message
@@ -227,15 +246,15 @@ impl MessagesApi {
         id: Path<Id>,
     ) -> Result<GetResponse, Failure<GetErrors>> {
         match self.store.message(id.0.0, self.limits.deadline()).await? {
-            Some(message) => Ok(GetResponse::Ok(Rendered::new(&MessageView::from(message))?)),
+            Some(message) => Ok(GetResponse::Ok(Rendered::new(&MessageView::from(&message))?)),
             None => Err(Code::MessageNotFound.into()),
         }
     }
 }
 
-impl From<Message> for MessageView {
-    fn from(message: Message) -> Self {
-        let Message { id, user, text, created_at } = message;
+impl<'a> From<&'a Message> for MessageView<'a> {
+    fn from(message: &'a Message) -> Self {
+        let Message { id, ref user, ref text, created_at } = *message;
         Self { id, user, text, created_at }
     }
 }
@@ -244,17 +263,20 @@ const fn limit_default() -> Whole<1, 100> {
     Whole(100)
 }
 
-/// The body of a page and its entity tag.
-fn render(messages: Vec<Message>) -> Result<(Rendered<MessageList>, String), ApiError> {
-    let messages = messages.into_iter().map(MessageView::from).collect();
-    let body = Rendered::new(&MessageList { messages })?;
-    let digest = Sha256::digest(body.bytes());
-    let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]));
-    Ok((body, etag))
-}
-
-/// Whether an `If-None-Match` header names this tag, by the weak comparison that RFC 9110, section
-/// 13.1.2, asks for.
-fn has_tag(tags: &str, etag: &str) -> bool {
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+/// Renders a page.
+async fn render<M>(messages: Vec<M>) -> Result<Rendering, ApiError>
+where
+    M: Borrow<Message> + Send + 'static,
+{
+    let bytes: usize = messages.iter().map(|message| message.borrow().text.len()).sum();
+    let render = move || {
+        let messages = messages.iter().map(|message| message.borrow().into()).collect();
+        Rendering::json(&MessageListView { messages })
+    };
+    let rendering = if bytes < BLOCKING_BYTES_MIN {
+        render()
+    } else {
+        tokio::task::spawn_blocking(render).await.map_err(ApiError::internal)?
+    };
+    rendering.map_err(ApiError::internal)
 }

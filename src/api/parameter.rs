@@ -17,6 +17,13 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug)]
 pub struct Whole<const MIN: i64, const MAX: i64>(pub i64);
 
+impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
+    /// As a number of things.
+    pub fn count(self) -> u32 {
+        self.0.try_into().unwrap_or(u32::MAX)
+    }
+}
+
 /// Anything that can be an id: a number that no message has is no error.
 pub type Id = Whole<0, { MessageId::MAX }>;
 

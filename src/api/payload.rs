@@ -10,6 +10,7 @@ use poem_openapi::{
     registry::{MetaSchemaRef, Registry},
     types::Type,
 };
+use serde::Serialize;
 use std::{marker::PhantomData, time::Duration};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 use tokio::time::{Instant, timeout_at};
@@ -20,16 +21,17 @@ pub struct Rendered<T> {
     schema: PhantomData<fn() -> T>,
 }
 
-impl<T: serde::Serialize> Rendered<T> {
+impl<T> Rendered<T> {
     /// # Errors
-    /// When `T` has no JSON form, which is a fault of ours.
-    pub fn new(value: &T) -> Result<Self, ApiError> {
-        let body = serde_json::to_vec(value).map_err(ApiError::internal)?;
-        Ok(Self { body: body.into(), schema: PhantomData })
+    /// When the value has no JSON form, which is a fault of ours.
+    pub fn new(value: &impl Serialize) -> Result<Self, ApiError> {
+        Ok(Self::from(Bytes::from(serde_json::to_vec(value).map_err(ApiError::internal)?)))
     }
+}
 
-    pub fn bytes(&self) -> &[u8] {
-        &self.body
+impl<T> From<Bytes> for Rendered<T> {
+    fn from(body: Bytes) -> Self {
+        Self { body, schema: PhantomData }
     }
 }
 

@@ -2,15 +2,24 @@
 
 use super::{
     Tag,
-    error::Code,
+    error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
     parameter::{AcceptJson, Whole},
     payload::{Rendered, RequestLimits},
 };
-use crate::store::Store;
-use poem_openapi::{ApiResponse, Object, OpenApi, param::Query};
+use crate::{
+    rendering::{self, Rendering},
+    store::Store,
+};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Header, Query},
+};
 use serde::Serialize;
 use std::sync::Arc;
+
+/// Most names in one answer, one less than [`Store::first_users`] has.
+const LIMIT_MAX: u32 = 1_000;
 
 pub struct UsersApi {
     pub store: Arc<Store>,
@@ -18,14 +27,20 @@ pub struct UsersApi {
 }
 
 /// The names of those who have posted, each once, in byte order.
-#[derive(Object, Serialize)]
+#[derive(Object)]
 #[oai(example)]
 struct UserList {
     users: Vec<String>,
     /// There are more: give this as `after` to read on.
-    #[oai(skip_serializing_if_is_none)]
-    #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+}
+
+/// The list as its schema says.
+#[derive(Serialize)]
+struct UserListView<'a> {
+    users: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a String>,
 }
 
 impl poem_openapi::types::Example for UserList {
@@ -38,7 +53,22 @@ impl poem_openapi::types::Example for UserList {
 enum ListResponse {
     /// The names
     #[oai(status = 200)]
-    Ok(Rendered<UserList>),
+    Ok(
+        Rendered<UserList>,
+        /// Names exactly these names
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The names are still the ones that `If-None-Match` names
+    #[oai(status = 304)]
+    NotModified(
+        /// Names exactly these names
+        #[oai(header = "ETag")]
+        String,
+        /// As the 200 would have it
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
 }
 
 struct ListErrors;
@@ -58,21 +88,39 @@ impl UsersApi {
         limit: Query<Whole<1, 1000>>,
         /// Only names that come after this one.
         after: Query<Option<String>>,
+        /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
+        /// a body.
+        #[oai(name = "If-None-Match")]
+        if_none_match: Header<Option<String>>,
     ) -> Result<ListResponse, Failure<ListErrors>> {
-        let limit = limit.0.0;
-        // One more than asked for tells whether there is more.
-        let mut users = self
-            .store
-            .users(after.0.unwrap_or_default(), limit + 1, self.limits.deadline())
-            .await?;
-        let next = if users.len().cast_signed() as i64 > limit {
-            users.pop();
-            users.last().cloned()
-        } else {
-            None
+        let (limit, deadline) = (limit.0.count(), self.limits.deadline());
+        let Rendering { body, etag } = match after.0 {
+            None => {
+                let first = self.store.first_users(deadline).await?;
+                if limit == LIMIT_MAX {
+                    let rendering = async || render(&first.found, limit);
+                    first.rendering.get_or_try_init(rendering).await?.clone()
+                } else {
+                    render(&first.found, limit)?
+                }
+            }
+            Some(after) => {
+                // One more than asked for tells whether there is more.
+                render(&self.store.users(after, limit + 1, deadline).await?, limit)?
+            }
         };
-        Ok(ListResponse::Ok(Rendered::new(&UserList { users, next })?))
+        if if_none_match.0.is_some_and(|tags| rendering::is_named(&etag, &tags)) {
+            return Ok(ListResponse::NotModified(etag, "no-cache".into()));
+        }
+        Ok(ListResponse::Ok(body.into(), etag))
     }
+}
+
+/// Renders a page of up to `limit` names; `names` has more of them if there are more.
+fn render(names: &[String], limit: u32) -> Result<Rendering, ApiError> {
+    let users = &names[..names.len().min(limit as usize)];
+    let next = if users.len() < names.len() { users.last() } else { None };
+    Rendering::json(&UserListView { users, next }).map_err(ApiError::internal)
 }
 
 const fn limit_default() -> Whole<1, 1000> {

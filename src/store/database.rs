@@ -1,46 +1,41 @@
 //! One interface over the two kinds of database: each method is one operation on one connection.
 
-use super::{
-    Posted, error::is_unique_violation, lease::Lease, mysql::MySql, queries, sqlite::Sqlite,
-};
+use super::{lease::Kept, mysql::MySql, queries, sqlite::Sqlite};
 use crate::{
     config::Migrate,
     message::{Message, MessageId, NewMessage},
 };
 use anyhow::bail;
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+use uuid::Uuid;
 
 /// Which messages a read is about. All are answered newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// The newest ones between two ids, both excluded.
-    Newest { after: MessageId, before: MessageId, limit: i64 },
+    Newest { after: MessageId, before: MessageId, limit: u32 },
     /// The ones that follow an id directly.
-    Following { after: MessageId, limit: i64 },
+    Following { after: MessageId, limit: u32 },
+}
+
+/// What a session is for, which decides on the connections that it uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Group commit.
+    Posts,
+    /// Reads that many requests share.
+    SharedReads,
+    /// Requests that have a query of their own.
+    OtherReads,
 }
 
 #[derive(Clone, Debug)]
 pub enum Database {
     MySql(Arc<MySql>),
     Sqlite(Arc<Sqlite>),
-}
-
-/// Runs one of the shared queries on a connection for reading.
-macro_rules! read {
-    ($self:ident, $query:ident ( $($argument:expr),* )) => {
-        match $self {
-            Self::MySql(database) => {
-                let mut lease = Lease::take(database.pool()).await?;
-                let result = queries::mysql::$query(&mut lease, $($argument),*).await;
-                lease.give_back(result)
-            }
-            Self::Sqlite(database) => {
-                let mut lease = Lease::take(&database.reader()).await?;
-                let result = queries::sqlite::$query(&mut lease, $($argument),*).await;
-                lease.give_back(result)
-            }
-        }
-    };
 }
 
 impl Database {
@@ -71,71 +66,10 @@ impl Database {
         }
     }
 
-    /// Stores a batch, of which an earlier attempt or request may have stored some already.
-    pub async fn commit(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<Posted>> {
-        match self.insert(batch).await {
-            Ok(ids) => {
-                let stored = batch.iter().zip(ids);
-                Ok(stored.map(|(message, id)| Posted::Created(message.stored_as(id))).collect())
-            }
-            Err(error) if is_unique_violation(&error) => {
-                let mut outcomes = Vec::with_capacity(batch.len());
-                for message in batch {
-                    outcomes.push(self.commit_one(message).await?);
-                }
-                Ok(outcomes)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Stores a message that may be stored already.
-    async fn commit_one(&self, message: &NewMessage) -> sqlx::Result<Posted> {
-        if let Some(stored) = self.message_by_dedup(message).await? {
-            return Ok(if stored.text != message.text.as_str() {
-                Posted::KeyReused
-            } else if message.keyed {
-                Posted::Replayed(stored)
-            } else {
-                // Nobody else knows its `dedup`: an attempt of ours that we took for failed.
-                Posted::Created(stored)
-            });
-        }
-        let ids = self.insert(std::slice::from_ref(message)).await?;
-        Ok(Posted::Created(message.stored_as(ids[0])))
-    }
-
-    /// All of the batch or nothing; the ids in the batch's order.
-    async fn insert(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<MessageId>> {
-        match self {
-            Self::MySql(database) => database.insert(batch).await,
-            Self::Sqlite(database) => database.insert(batch).await,
-        }
-    }
-
-    async fn message_by_dedup(&self, message: &NewMessage) -> sqlx::Result<Option<Message>> {
-        read!(self, message_by_dedup(message.dedup))
-    }
-
-    pub async fn messages(&self, page: Page) -> sqlx::Result<Vec<Message>> {
-        match page {
-            Page::Newest { after, before, limit } => {
-                read!(self, newest_messages(after, before, limit))
-            }
-            Page::Following { after, limit } => {
-                let mut messages: Vec<Message> = read!(self, oldest_messages(after, limit))?;
-                messages.reverse();
-                Ok(messages)
-            }
-        }
-    }
-
-    pub async fn message(&self, id: MessageId) -> sqlx::Result<Option<Message>> {
-        read!(self, message_by_id(id))
-    }
-
-    pub async fn users(&self, after: String, limit: i64) -> sqlx::Result<Vec<String>> {
-        read!(self, users_after(after, limit))
+    /// A way to the database for one task.
+    pub fn session(&self, purpose: Purpose) -> Session {
+        let database = self.clone();
+        Session { database, purpose, mysql: Kept::default(), sqlite: Kept::default() }
     }
 
     pub async fn close(&self) {
@@ -146,36 +80,103 @@ impl Database {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::{IdempotencyKey, Text, UserName};
+/// Runs one of the shared queries on the session's connection.
+macro_rules! run {
+    ($self:ident, $query:ident ( $($argument:expr),* )) => {
+        match &$self.database {
+            Database::MySql(database) => {
+                let mut lease = $self.mysql.take(database.pool($self.purpose)).await?;
+                let result = queries::mysql::$query(&mut lease, $($argument),*).await;
+                $self.mysql.put(lease, result)
+            }
+            Database::Sqlite(database) => {
+                let mut lease = $self.sqlite.take(&database.pool($self.purpose)).await?;
+                let result = queries::sqlite::$query(&mut lease, $($argument),*).await;
+                $self.sqlite.put(lease, result)
+            }
+        }
+    };
+}
 
-    fn message(text: &str, key: Option<&str>) -> NewMessage {
-        let key = key.map(|key| IdempotencyKey::parse(key.as_bytes()).unwrap());
-        let text = Text::parse(text.to_owned()).unwrap();
-        NewMessage::new(UserName::parse("bob").unwrap(), text, key.as_ref())
+/// One task's operations on the database, with the connection that it keeps between them.
+#[derive(Debug)]
+pub struct Session {
+    database: Database,
+    purpose: Purpose,
+    /// One of the two stays empty for ever.
+    mysql: Kept<sqlx::MySql>,
+    sqlite: Kept<sqlx::Sqlite>,
+}
+
+impl Session {
+    /// Stores messages, and their users' names where those are new: all of it or nothing. The ids
+    /// are in the order of the messages.
+    pub async fn insert(
+        &mut self,
+        batch: &[&NewMessage],
+        new_names: &BTreeSet<&str>,
+    ) -> sqlx::Result<Vec<MessageId>> {
+        let rows = batch.len().cast_signed() as i64;
+        let first = match &self.database {
+            Database::MySql(database) => {
+                let mut lease = self.mysql.take(database.pool(self.purpose)).await?;
+                let result = queries::mysql::insert(&mut lease, batch, new_names).await;
+                let inserted = self.mysql.put(lease, result)?;
+                if batch.len() > 1 && !database.ids_are_consecutive() {
+                    return self.ids_of(batch).await;
+                }
+                inserted.last_insert_id().cast_signed()
+            }
+            Database::Sqlite(database) => {
+                let mut lease = self.sqlite.take(&database.pool(self.purpose)).await?;
+                let result = queries::sqlite::insert(&mut lease, batch, new_names).await;
+                // The only writer of a file gives the rows of one statement consecutive ids.
+                self.sqlite.put(lease, result)?.last_insert_rowid() + 1 - rows
+            }
+        };
+        Ok((first..first + rows).collect())
     }
 
-    #[tokio::test]
-    async fn a_batch_is_stored_in_order_and_finds_what_is_stored_already() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("chat.db").display());
-        let database = Database::new(&url, 1).unwrap();
-        database.prepare(Migrate::Auto).await.unwrap();
+    /// The ids of messages that were just stored.
+    async fn ids_of(&mut self, batch: &[&NewMessage]) -> sqlx::Result<Vec<MessageId>> {
+        let dedups: Vec<Uuid> = batch.iter().map(|message| message.dedup).collect();
+        let stored = self.messages_by_dedup(&dedups).await?;
+        let id = |dedup| stored.get(dedup).map(|message| message.id);
+        dedups.iter().map(id).collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+    }
 
-        let batch = [message("a", Some("k")), message("b", None), message("c", None)];
-        let created = |(message, id): (&NewMessage, i64)| Posted::Created(message.stored_as(id));
-        let expected: Vec<_> = batch.iter().zip(1..).map(created).collect();
-        assert_eq!(database.commit(&batch).await.unwrap(), expected);
+    pub async fn messages_by_dedup(
+        &mut self,
+        dedups: &[Uuid],
+    ) -> sqlx::Result<HashMap<Uuid, Message>> {
+        run!(self, messages_by_dedup(dedups))
+    }
 
-        // One is new, one is a replay, one reuses the key, and one was ours and taken for failed.
-        let again = [message("d", None), message("a", Some("k")), message("x", Some("k"))];
-        let posted = database.commit(&[&again[..], &batch[1..2]].concat()).await.unwrap();
-        assert_eq!(posted[0], Posted::Created(again[0].stored_as(4)));
-        assert_eq!(posted[1], Posted::Replayed(batch[0].stored_as(1)));
-        assert_eq!(posted[2], Posted::KeyReused);
-        assert_eq!(posted[3], expected[1]);
-        database.close().await;
+    pub async fn messages(&mut self, page: Page) -> sqlx::Result<Vec<Message>> {
+        match page {
+            Page::Newest { after, before, limit } => {
+                run!(self, newest_messages(after, before, limit))
+            }
+            Page::Following { after, limit } => {
+                let mut messages: Vec<Message> = run!(self, oldest_messages(after, limit))?;
+                messages.reverse();
+                Ok(messages)
+            }
+        }
+    }
+
+    pub async fn message(&mut self, id: MessageId) -> sqlx::Result<Option<Message>> {
+        run!(self, message_by_id(id))
+    }
+
+    /// The names after a name, in byte order.
+    pub async fn users(&mut self, after: &str, limit: u32) -> sqlx::Result<Vec<String>> {
+        run!(self, users_after(after, limit))
+    }
+
+    /// Gives the connection back.
+    pub fn rest(&mut self) {
+        self.mysql.rest();
+        self.sqlite.rest();
     }
 }

@@ -1,9 +1,10 @@
 //! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
+use std::sync::Arc;
 
 /// Why a store call has no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// As many calls as the limit allows are under way.
     #[error("too many calls are waiting for the database")]
@@ -19,7 +20,13 @@ pub enum StoreError {
     DeadlineExceeded,
     /// A fault of ours, such as SQL that the database does not understand.
     #[error("unexpected database error: {0}")]
-    Internal(#[source] sqlx::Error),
+    Internal(#[source] Arc<sqlx::Error>),
+}
+
+impl StoreError {
+    pub(super) fn internal(error: sqlx::Error) -> Self {
+        Self::Internal(Arc::new(error))
+    }
 }
 
 /// Why the database cannot serve. Every kind is worth another attempt after a pause.

@@ -1,34 +1,71 @@
-//! A pooled connection that goes back only when its last answer has been read.
-//!
-//! sqlx has no query timeout: a query that is given up leaves its connection in the middle of an
-//! answer, and giving that back makes the pool wait for a peer that may be gone for ever.
+//! Connections on loan from a pool, for one operation or from one to the next.
 
 use super::error::is_unique_violation;
 use sqlx::{Database, Pool, pool::PoolConnection};
-use std::ops::{Deref, DerefMut};
+use std::{
+    ops::{Deref, DerefMut},
+    time::{Duration, Instant},
+};
 
-pub struct Lease<DB: Database>(Option<PoolConnection<DB>>);
+/// After how long a kept connection goes back to its pool, which ends it when its life is over.
+const KEPT_MAX: Duration = Duration::from_mins(1);
 
-impl<DB: Database> Lease<DB> {
-    pub async fn take(pool: &Pool<DB>) -> sqlx::Result<Self> {
-        pool.acquire().await.map(|connection| Self(Some(connection)))
+/// The connection that a task keeps from one operation to the next. The pool asks the database for
+/// a sign of life before it lends a connection and when it gets it back: two round trips for each
+/// operation's one.
+#[derive(Debug)]
+pub struct Kept<DB: Database>(Option<(PoolConnection<DB>, Instant)>);
+
+impl<DB: Database> Default for Kept<DB> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<DB: Database> Kept<DB> {
+    /// The kept connection, or one of the pool's.
+    pub async fn take(&mut self, pool: &Pool<DB>) -> sqlx::Result<Lease<DB>> {
+        match self.0.take() {
+            Some((connection, since)) if since.elapsed() < KEPT_MAX => {
+                Ok(Lease { connection: Some(connection), since })
+            }
+            old => {
+                drop(old);
+                let connection = pool.acquire().await?;
+                Ok(Lease { connection: Some(connection), since: Instant::now() })
+            }
+        }
     }
 
-    /// Ends the lease. The connection is kept after a success and after a refusal that is part of
-    /// the game. After any other error it is closed: SQLite, for one, ends a transaction by itself
-    /// when the disk is full, and sqlx goes on believing that it is in one.
-    pub fn give_back<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+    /// Ends a lease. The connection is kept after a success and after a refusal that is part of the
+    /// game. After any other error it is closed: SQLite, for one, ends a transaction by itself when
+    /// the disk is full, and sqlx goes on believing that it is in one.
+    pub fn put<T>(&mut self, mut lease: Lease<DB>, result: sqlx::Result<T>) -> sqlx::Result<T> {
         if result.as_ref().err().is_none_or(is_unique_violation) {
-            drop(self.0.take());
+            self.0 = lease.connection.take().map(|connection| (connection, lease.since));
         }
         result
     }
+
+    /// Gives the connection back to its pool.
+    pub fn rest(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// A connection during an operation, which is kept only when its last answer has been read.
+///
+/// sqlx has no query timeout: a query that is given up leaves its connection in the middle of an
+/// answer, and giving that back makes the pool wait for a peer that may be gone for ever.
+pub struct Lease<DB: Database> {
+    connection: Option<PoolConnection<DB>>,
+    since: Instant,
 }
 
 impl<DB: Database> Drop for Lease<DB> {
     fn drop(&mut self) {
         // Outside the pool, dropping a connection closes its socket and frees its place.
-        drop(self.0.take().map(PoolConnection::detach));
+        drop(self.connection.take().map(PoolConnection::detach));
     }
 }
 
@@ -36,12 +73,12 @@ impl<DB: Database> Deref for Lease<DB> {
     type Target = DB::Connection;
 
     fn deref(&self) -> &Self::Target {
-        self.0.as_ref().expect("a lease holds its connection until it ends")
+        self.connection.as_ref().expect("a lease holds its connection until it ends")
     }
 }
 
 impl<DB: Database> DerefMut for Lease<DB> {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.0.as_mut().expect("a lease holds its connection until it ends")
+        self.connection.as_mut().expect("a lease holds its connection until it ends")
     }
 }

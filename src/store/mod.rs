@@ -10,38 +10,45 @@
 //!   and repeating it with the same key is safe.
 //! - A call goes on when its client goes away, so nothing is left half done.
 
+mod attempts;
 mod database;
 mod error;
+mod inbox;
+#[cfg(test)]
+mod interleavings;
 mod lease;
 mod migrate;
 mod mysql;
+mod posts;
 mod queries;
+mod shared_read;
 mod sqlite;
 mod watch;
 
 pub use database::Page;
 pub use error::{StoreError, Trouble};
+pub use shared_read::{FirstNames, LATEST_MAX, Latest};
 
 use crate::{
     config::Migrate,
     health::Health,
     message::{Message, MessageId, NewMessage},
 };
-use database::Database;
-use std::{sync::Arc, time::Duration};
+use attempts::Attempts;
+use database::{Database, Purpose, Session};
+use inbox::{Calls, Serve, inbox};
+use posts::Posts;
+use shared_read::{FirstUsers, LatestMessages, SharedRead};
+use std::sync::Arc;
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
+    sync::{Semaphore, TryAcquireError},
+    time::Instant,
 };
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug};
+use tracing::Instrument;
 
-/// First pause between two attempts of one call; it doubles each time, up to [`PAUSE_MAX`]. Long
-/// enough for a deadlock's other side to finish, short against any deadline.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(200);
-
-/// Most reads that may wait for a connection at once. Beyond it an answer would be late anyway.
+/// Most reads with a query of their own that may wait for a connection at once. Beyond it an answer
+/// would be late anyway.
 const READS_MAX: usize = 1_024;
 
 /// What the store needs to know of the settings.
@@ -54,7 +61,7 @@ pub struct StoreOptions<'a> {
 }
 
 /// What became of a message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Posted {
     Created(Message),
     /// An earlier request with the same key stored it.
@@ -67,10 +74,12 @@ pub enum Posted {
 pub struct Store {
     database: Database,
     health: Arc<Health>,
-    writes: Arc<Semaphore>,
+    posts: Calls<NewMessage, Posted>,
+    latest: Calls<(), Arc<Latest>>,
+    first_users: Calls<(), Arc<FirstNames>>,
+    /// Reads with a query of their own.
     reads: Arc<Semaphore>,
-    /// The calls under way.
-    calls: TaskTracker,
+    tasks: TaskTracker,
 }
 
 impl Store {
@@ -79,12 +88,23 @@ impl Store {
     /// # Errors
     /// When the URL is not that of a database of ours.
     pub fn new(options: &StoreOptions<'_>, health: Arc<Health>) -> anyhow::Result<Self> {
+        let database = Database::new(options.url, options.connections_max)?;
+        let tasks = TaskTracker::new();
+        let shared = || (database.session(Purpose::SharedReads), Arc::clone(&health));
+        let (session, its_health) = shared();
+        let latest = SharedRead::new(LatestMessages::new(session), its_health);
+        let (session, its_health) = shared();
+        let first_users = SharedRead::new(FirstUsers::new(session), its_health);
+        let posts = Posts::new(database.session(Purpose::Posts), Arc::clone(&health));
         Ok(Self {
-            database: Database::new(options.url, options.connections_max)?,
-            health,
-            writes: Arc::new(Semaphore::new(options.write_queue)),
+            posts: lane(&tasks, options.write_queue, posts),
+            // Each waits with its connection, and their number has a limit of its own.
+            latest: lane(&tasks, Semaphore::MAX_PERMITS, latest),
+            first_users: lane(&tasks, Semaphore::MAX_PERMITS, first_users),
             reads: Arc::new(Semaphore::new(READS_MAX)),
-            calls: TaskTracker::new(),
+            database,
+            health,
+            tasks,
         })
     }
 
@@ -95,14 +115,19 @@ impl Store {
 
     /// Stores a message, once. After an error it may be stored even so.
     pub async fn post(&self, message: NewMessage, deadline: Instant) -> Result<Posted, StoreError> {
-        let batch = Arc::new([message]);
-        let posted = self
-            .call(&self.writes, deadline, move |database| {
-                let batch = Arc::clone(&batch);
-                async move { database.commit(&batch[..]).await }
-            })
-            .await?;
-        posted.into_iter().next().ok_or(StoreError::Internal(sqlx::Error::RowNotFound))
+        self.posts.ask(message, deadline).await
+    }
+
+    /// The newest messages, up to [`LATEST_MAX`], by a read that many requests share.
+    pub async fn latest(&self, deadline: Instant) -> Result<Arc<Latest>, StoreError> {
+        self.latest.ask((), deadline).await
+    }
+
+    /// The first user names in byte order, up to [`NAMES_MAX`], by a read that many requests share.
+    ///
+    /// [`NAMES_MAX`]: shared_read::NAMES_MAX
+    pub async fn first_users(&self, deadline: Instant) -> Result<Arc<FirstNames>, StoreError> {
+        self.first_users.ask((), deadline).await
     }
 
     pub async fn messages(
@@ -110,12 +135,7 @@ impl Store {
         page: Page,
         deadline: Instant,
     ) -> Result<Vec<Message>, StoreError> {
-        self.call(
-            &self.reads,
-            deadline,
-            move |database| async move { database.messages(page).await },
-        )
-        .await
+        self.read(deadline, move |mut session| async move { session.messages(page).await }).await
     }
 
     pub async fn message(
@@ -123,56 +143,62 @@ impl Store {
         id: MessageId,
         deadline: Instant,
     ) -> Result<Option<Message>, StoreError> {
-        self.call(&self.reads, deadline, move |database| async move { database.message(id).await })
-            .await
+        self.read(deadline, move |mut session| async move { session.message(id).await }).await
     }
 
     /// The names after `after`, in byte order.
     pub async fn users(
         &self,
         after: String,
-        limit: i64,
+        limit: u32,
         deadline: Instant,
     ) -> Result<Vec<String>, StoreError> {
-        self.call(&self.reads, deadline, move |database| {
+        self.read(deadline, move |mut session| {
             let after = after.clone();
-            async move { database.users(after, limit).await }
+            async move { session.users(&after, limit).await }
         })
         .await
     }
 
     /// Takes no more calls, waits until the ones under way are done, and closes the connections.
     pub async fn close(&self) {
+        self.posts.close();
+        self.latest.close();
+        self.first_users.close();
         self.reads.close();
-        self.writes.close();
-        self.calls.close();
-        self.calls.wait().await;
+        self.tasks.close();
+        self.tasks.wait().await;
         self.database.close().await;
     }
 
-    /// Runs one operation until it succeeds, fails for good, or its time is over.
-    async fn call<T, F, Op>(
+    /// Runs a query for one request alone.
+    async fn read<T, F>(
         &self,
-        limit: &Arc<Semaphore>,
         deadline: Instant,
-        operation: Op,
+        query: impl Fn(Session) -> F + Send + Sync + 'static,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = sqlx::Result<T>> + Send,
-        Op: Fn(Database) -> F + Send + Sync + 'static,
     {
-        let permit = Arc::clone(limit).try_acquire_owned().map_err(|error| match error {
-            tokio::sync::TryAcquireError::NoPermits => StoreError::Overloaded,
-            tokio::sync::TryAcquireError::Closed => StoreError::Closed,
+        let place = Arc::clone(&self.reads).try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::NoPermits => StoreError::Overloaded,
+            TryAcquireError::Closed => StoreError::Closed,
         })?;
         let (database, health) = (self.database.clone(), Arc::clone(&self.health));
-        let attempts = async move {
-            let _permit = permit;
-            attempt_until(deadline, &health, || operation(database.clone())).await
+        let reading = async move {
+            let _place = place;
+            let mut attempts = Attempts::until(deadline, &health);
+            loop {
+                let session = database.session(Purpose::OtherReads);
+                if let Some(result) = attempts.attempt(query(session)).await? {
+                    return Ok(result);
+                }
+            }
         };
-        // In a task of its own, because a handler is dropped when its client goes away.
-        match self.calls.spawn(attempts.in_current_span()).await {
+        // In a task of its own, because a handler is dropped when its client goes away, and a query
+        // that is given up costs its connection.
+        match self.tasks.spawn(reading.in_current_span()).await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
@@ -183,39 +209,13 @@ impl Store {
     }
 }
 
-async fn attempt_until<T, F: Future<Output = sqlx::Result<T>>>(
-    deadline: Instant,
-    health: &Health,
-    operation: impl Fn() -> F,
-) -> Result<T, StoreError> {
-    let mut pause = PAUSE_MIN;
-    let mut last_trouble = None;
-    loop {
-        // Asking a database that is known to be down would only make its clients wait.
-        if let Some(trouble) = health.database().trouble {
-            return Err(StoreError::Unavailable(trouble));
-        }
-        let Ok(result) = timeout_at(deadline, operation()).await else { break };
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let Some(trouble) = Trouble::of(&error) else { return Err(StoreError::Internal(error)) };
-        debug!(db.trouble = trouble.as_str(), %error, "Store call failed, trying again");
-        // Who may not write is told at once, after one more try on a new connection: a failover may
-        // have moved the right elsewhere.
-        let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied);
-        if refused && last_trouble == Some(trouble) {
-            break;
-        }
-        last_trouble = Some(trouble);
-        // A random part keeps the two sides of a deadlock from meeting again.
-        let wake = Instant::now() + pause.mul_f64(0.5 + fastrand::f64());
-        if wake >= deadline {
-            break;
-        }
-        tokio::time::sleep_until(wake).await;
-        pause = (pause * 2).min(PAUSE_MAX);
-    }
-    Err(last_trouble.map_or(StoreError::DeadlineExceeded, StoreError::Unavailable))
+/// Starts the one task that serves an inbox.
+fn lane<Q: Send + 'static, A: Send + 'static>(
+    tasks: &TaskTracker,
+    limit: usize,
+    server: impl Serve<Q, A> + 'static,
+) -> Calls<Q, A> {
+    let (calls, inbox) = inbox(limit);
+    tasks.spawn(inbox.serve(server));
+    calls
 }

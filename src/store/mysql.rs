@@ -1,18 +1,22 @@
 //! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
 
-use super::{error::Trouble, lease::Lease, migrate, queries};
-use crate::{
-    config::Migrate,
-    message::{MessageId, NewMessage},
-};
+use super::{database::Purpose, error::Trouble, lease::Kept, migrate, queries};
+use crate::config::Migrate;
 use anyhow::Context;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, MySqlPool, QueryBuilder,
+    AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, MySqlPool,
     migrate::Migrator,
     mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
-    query, query_scalar,
+    query, query_as, query_scalar,
 };
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::timeout;
 use tracing::warn;
 use url::Url;
@@ -30,6 +34,9 @@ const INVALID_URL: &str = "DATABASE_URL is not a valid MySQL URL: it is \
     mysql://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded";
 
 const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
+
+/// How many tasks keep a connection: group commit and the two shared reads.
+pub const LANES: u32 = 3;
 
 /// How long a call waits for a connection. Far below sqlx's 30 s, so that waiting clients hear of
 /// trouble while they still listen.
@@ -51,11 +58,15 @@ const CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
 #[derive(Debug)]
 pub struct MySql {
     pool: MySqlPool,
+    /// Connections of their own for the tasks that keep theirs.
+    lanes: MySqlPool,
     /// One connection of its own, so that probing does not queue behind the requests.
     probe: MySqlPool,
     /// The same server without a database, for creating it.
     server: MySqlConnectOptions,
     database: String,
+    /// False from the first connection on that is not sure of it.
+    ids_are_consecutive: Arc<AtomicBool>,
 }
 
 impl MySql {
@@ -72,16 +83,37 @@ impl MySql {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(CONNECTION_LIFETIME);
         let probe = pool.clone().max_connections(1).acquire_timeout(PROBE_ACQUIRE_TIMEOUT);
+        let consecutive = Arc::new(AtomicBool::new(true));
+        let ids_are_consecutive = Arc::clone(&consecutive);
+        let lanes = pool.clone().max_connections(LANES).after_connect(move |connection, _| {
+            let consecutive = Arc::clone(&consecutive);
+            Box::pin(async move {
+                consecutive
+                    .fetch_and(self::ids_are_consecutive(connection).await?, Ordering::AcqRel);
+                Ok(())
+            })
+        });
+        let others = connections_max - LANES - 1;
         Ok(Self {
-            pool: pool.connect_lazy_with(options.clone()),
+            pool: pool.max_connections(others).connect_lazy_with(options.clone()),
+            lanes: lanes.connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
+            ids_are_consecutive,
             server,
             database,
         })
     }
 
-    pub const fn pool(&self) -> &MySqlPool {
-        &self.pool
+    pub const fn pool(&self, purpose: Purpose) -> &MySqlPool {
+        match purpose {
+            Purpose::Posts | Purpose::SharedReads => &self.lanes,
+            Purpose::OtherReads => &self.pool,
+        }
+    }
+
+    /// Whether the rows of one statement are known to get consecutive ids.
+    pub fn ids_are_consecutive(&self) -> bool {
+        self.ids_are_consecutive.load(Ordering::Acquire)
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
@@ -101,19 +133,15 @@ impl MySql {
     }
 
     pub async fn probe(&self) -> sqlx::Result<()> {
-        let mut lease = Lease::take(&self.probe).await?;
+        let mut connection = Kept::default();
+        let mut lease = connection.take(&self.probe).await?;
         let result = queries::mysql::probe(&mut lease).await;
-        lease.give_back(result)
-    }
-
-    pub async fn insert(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<MessageId>> {
-        let mut lease = Lease::take(&self.pool).await?;
-        let result = insert(&mut lease, batch).await;
-        lease.give_back(result)
+        connection.put(lease, result)
     }
 
     pub async fn close(&self) {
         self.probe.close().await;
+        self.lanes.close().await;
         self.pool.close().await;
     }
 
@@ -149,7 +177,7 @@ impl MySql {
     fn go_on_without_tls(&self, cause: &sqlx::Error) {
         warn!(%cause, "Going on without TLS, as ssl-mode=PREFERRED allows; REQUIRED does not");
         let options = self.pool.connect_options().as_ref().clone();
-        for pool in [&self.pool, &self.probe] {
+        for pool in [&self.pool, &self.lanes, &self.probe] {
             pool.set_connect_options(options.clone().ssl_mode(MySqlSslMode::Disabled));
         }
     }
@@ -207,30 +235,14 @@ async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Resul
     migrate::tables_exist(forgotten).map(drop)
 }
 
-async fn insert(
-    connection: &mut MySqlConnection,
-    batch: &[NewMessage],
-) -> sqlx::Result<Vec<MessageId>> {
-    let mut transaction = connection.begin().await?;
-    // In one order everywhere, so that two batches with the same names cannot deadlock.
-    let users: BTreeSet<&str> = batch.iter().map(|message| message.user.as_str()).collect();
-    QueryBuilder::new("insert ignore into users (name) ")
-        .push_values(users, |mut row, user| {
-            row.push_bind(user);
-        })
-        .build()
-        .execute(&mut *transaction)
-        .await?;
-    let inserted = queries::mysql::insert_messages(&mut transaction, batch).await?;
-    // A statement's ids are evenly spaced; the space is not 1 on a cluster with several writers.
-    let spacing: i64 = if batch.len() > 1 {
-        query_scalar("select cast(@@session.auto_increment_increment as signed)")
-            .fetch_one(&mut *transaction)
-            .await?
-    } else {
-        1
-    };
-    transaction.commit().await?;
-    let first = inserted.last_insert_id().cast_signed();
-    Ok((0..).take(batch.len()).map(|index| first + index * spacing).collect())
+/// Whether this connection gives the rows of one statement consecutive ids. Several writers of one
+/// cluster take turns, so that their ids never meet; and Galera changes the turns whenever a node
+/// comes or goes.
+async fn ids_are_consecutive(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    let variables: Vec<(String, String)> = query_as(
+        "show session variables where variable_name in ('auto_increment_increment', 'wsrep_on')",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(variables.iter().all(|(_, value)| matches!(value.as_str(), "1" | "OFF")))
 }

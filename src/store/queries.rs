@@ -3,19 +3,41 @@
 //! `sqlite.rs`.
 
 macro_rules! queries {
-    ($module:ident, $database:ty) => {
+    ($module:ident, $database:ty, $begin:literal, $insert_names:literal) => {
         pub mod $module {
+            use super::up_to_power_of_two;
             use crate::message::{Message, MessageId, NewMessage};
-            use sqlx::{Database, QueryBuilder, Result, query, query_as, query_scalar};
+            use sqlx::{
+                Connection as _, Database, FromRow, QueryBuilder, Result, Row, query, query_as,
+                query_scalar,
+            };
+            use std::collections::{BTreeSet, HashMap};
             use uuid::Uuid;
 
             type Connection = <$database as Database>::Connection;
+            type QueryResult = <$database as Database>::QueryResult;
 
-            /// All of a batch in one statement.
-            pub async fn insert_messages(
+            /// Messages and the names of users who have said nothing before: all or nothing.
+            pub async fn insert(
                 connection: &mut Connection,
-                batch: &[NewMessage],
-            ) -> Result<<$database as Database>::QueryResult> {
+                batch: &[&NewMessage],
+                new_names: &BTreeSet<&str>,
+            ) -> Result<QueryResult> {
+                if new_names.is_empty() {
+                    // One statement is a transaction of its own.
+                    return insert_messages(connection, batch).await;
+                }
+                let mut transaction = connection.begin_with($begin).await?;
+                insert_names(&mut transaction, new_names).await?;
+                let inserted = insert_messages(&mut transaction, batch).await?;
+                transaction.commit().await?;
+                Ok(inserted)
+            }
+
+            async fn insert_messages(
+                connection: &mut Connection,
+                batch: &[&NewMessage],
+            ) -> Result<QueryResult> {
                 let insert = "insert into messages (dedup, user, text, created_at) ";
                 QueryBuilder::<$database>::new(insert)
                     .push_values(batch, |mut row, message| {
@@ -29,12 +51,46 @@ macro_rules! queries {
                     .await
             }
 
+            /// Leaves out the names that are there already.
+            async fn insert_names(
+                connection: &mut Connection,
+                names: &BTreeSet<&str>,
+            ) -> Result<()> {
+                QueryBuilder::<$database>::new($insert_names)
+                    .push_values(up_to_power_of_two(names), |mut row, name| {
+                        row.push_bind(*name);
+                    })
+                    .build()
+                    .execute(connection)
+                    .await
+                    .map(drop)
+            }
+
+            /// The messages that are stored under some of these.
+            pub async fn messages_by_dedup(
+                connection: &mut Connection,
+                dedups: &[Uuid],
+            ) -> Result<HashMap<Uuid, Message>> {
+                let select =
+                    "select dedup, id, user, text, created_at from messages where dedup in (";
+                let mut query = QueryBuilder::<$database>::new(select);
+                let mut list = query.separated(", ");
+                for dedup in up_to_power_of_two(dedups) {
+                    list.push_bind(*dedup);
+                }
+                query.push(")");
+                let rows = query.build().fetch_all(connection).await?;
+                rows.iter()
+                    .map(|row| Ok((row.try_get("dedup")?, Message::from_row(row)?)))
+                    .collect()
+            }
+
             /// Messages between two ids (both excluded), the newest first.
             pub async fn newest_messages(
                 connection: &mut Connection,
                 after: MessageId,
                 before: MessageId,
-                limit: i64,
+                limit: u32,
             ) -> Result<Vec<Message>> {
                 query_as(
                     "select id, user, text, created_at from messages \
@@ -51,7 +107,7 @@ macro_rules! queries {
             pub async fn oldest_messages(
                 connection: &mut Connection,
                 after: MessageId,
-                limit: i64,
+                limit: u32,
             ) -> Result<Vec<Message>> {
                 query_as(
                     "select id, user, text, created_at from messages \
@@ -73,21 +129,11 @@ macro_rules! queries {
                     .await
             }
 
-            pub async fn message_by_dedup(
-                connection: &mut Connection,
-                dedup: Uuid,
-            ) -> Result<Option<Message>> {
-                query_as("select id, user, text, created_at from messages where dedup = ?")
-                    .bind(dedup)
-                    .fetch_optional(connection)
-                    .await
-            }
-
             /// User names after a name, in byte order.
             pub async fn users_after(
                 connection: &mut Connection,
-                after: String,
-                limit: i64,
+                after: &str,
+                limit: u32,
             ) -> Result<Vec<String>> {
                 query_scalar("select name from users where name > ? order by name limit ?")
                     .bind(after)
@@ -122,5 +168,15 @@ macro_rules! queries {
     };
 }
 
-queries!(mysql, sqlx::MySql);
-queries!(sqlite, sqlx::Sqlite);
+queries!(mysql, sqlx::MySql, "begin", "insert ignore into users (name) ");
+queries!(sqlite, sqlx::Sqlite, "begin immediate", "insert or ignore into users (name) ");
+
+/// Repeats the last item until there are a power of two, so that lists of any length make a handful
+/// of prepared statements.
+fn up_to_power_of_two<'a, T: 'a>(
+    items: impl IntoIterator<Item = &'a T, IntoIter: ExactSizeIterator + Clone>,
+) -> impl Iterator<Item = &'a T> {
+    let items = items.into_iter();
+    let missing = items.len().next_power_of_two() - items.len();
+    items.clone().chain(std::iter::repeat_n(items.last(), missing).flatten())
+}

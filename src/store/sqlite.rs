@@ -1,19 +1,14 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
-use super::{lease::Lease, migrate, queries};
-use crate::{
-    config::Migrate,
-    message::{MessageId, NewMessage},
-};
+use super::{database::Purpose, lease::Kept, migrate, queries};
+use crate::config::Migrate;
 use anyhow::{Context, ensure};
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
-    query,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
-    collections::BTreeSet,
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -83,8 +78,11 @@ impl Sqlite {
         Ok(Self { options, connections_max, pools })
     }
 
-    pub fn reader(&self) -> SqlitePool {
-        self.pools().reader
+    pub fn pool(&self, purpose: Purpose) -> SqlitePool {
+        match purpose {
+            Purpose::Posts => self.pools().writer,
+            Purpose::SharedReads | Purpose::OtherReads => self.pools().reader,
+        }
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
@@ -128,15 +126,10 @@ impl Sqlite {
         if Some(file_id(&self.path()).await?) != pools.file {
             return Err(io::Error::other("the database file was replaced").into());
         }
-        let mut lease = Lease::take(&pools.probe).await?;
+        let mut connection = Kept::default();
+        let mut lease = connection.take(&pools.probe).await?;
         let result = queries::sqlite::probe(&mut lease).await;
-        lease.give_back(result)
-    }
-
-    pub async fn insert(&self, batch: &[NewMessage]) -> sqlx::Result<Vec<MessageId>> {
-        let mut lease = Lease::take(&self.pools().writer).await?;
-        let result = insert(&mut lease, batch).await;
-        lease.give_back(result)
+        connection.put(lease, result)
     }
 
     pub async fn close(&self) {
@@ -175,23 +168,4 @@ impl Pools {
 async fn file_id(path: &Path) -> io::Result<FileId> {
     let metadata = tokio::fs::metadata(path).await?;
     Ok((metadata.dev(), metadata.ino()))
-}
-
-async fn insert(
-    connection: &mut SqliteConnection,
-    batch: &[NewMessage],
-) -> sqlx::Result<Vec<MessageId>> {
-    let mut transaction = connection.begin_with("begin immediate").await?;
-    let users: BTreeSet<&str> = batch.iter().map(|message| message.user.as_str()).collect();
-    for user in users {
-        query("insert or ignore into users (name) values (?)")
-            .bind(user)
-            .execute(&mut *transaction)
-            .await?;
-    }
-    let inserted = queries::sqlite::insert_messages(&mut transaction, batch).await?;
-    transaction.commit().await?;
-    // The only writer of a file gives the rows of one statement consecutive ids.
-    let next = inserted.last_insert_rowid() + 1;
-    Ok((next - batch.len().cast_signed() as i64..next).collect())
 }

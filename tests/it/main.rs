@@ -4,9 +4,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod batches;
 mod crash;
 mod errors;
 mod file;
+mod freshness;
 mod harness;
 mod idempotency;
 mod lifecycle;

@@ -62,7 +62,7 @@ async fn a_short_cut_is_not_noticed_by_clients() {
 #[tokio::test]
 #[ignore = "needs a database server: make test"]
 async fn a_silent_database_costs_no_request_more_than_its_time() {
-    let flags = ["--request-timeout", "700ms", "--database-max-connections", "2"];
+    let flags = ["--request-timeout", "700ms", "--database-max-connections", "6"];
     let (app, proxy, database) = app_behind_proxy(&flags).await;
     app.say("bob", "before").await;
     // Another session holds a row that both connections come to wait for, in the middle of a query.

@@ -1,0 +1,32 @@
+//! What readers get: bytes that are made once and shared by all who get the same.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// A JSON body and its entity tag.
+#[derive(Clone, Debug)]
+pub struct Rendering {
+    pub body: Bytes,
+    /// As the `ETag` header has it. It names the content, so all servers give the same.
+    pub etag: String,
+}
+
+impl Rendering {
+    /// # Errors
+    /// When the value has no JSON form, which is a fault of ours.
+    pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
+        let body = Bytes::from(serde_json::to_vec(value)?);
+        let digest = Sha256::digest(&body);
+        let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]));
+        Ok(Self { body, etag })
+    }
+}
+
+/// Whether an `If-None-Match` header names an entity tag, by the weak comparison that RFC 9110,
+/// section 13.1.2, asks for.
+pub fn is_named(etag: &str, if_none_match: &str) -> bool {
+    let mut tags = if_none_match.split(',').map(str::trim);
+    tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}

@@ -1,0 +1,72 @@
+//! Trying again: what is worth it, how often, and when to give up.
+
+use super::error::{
+    StoreError::{self, Unavailable},
+    Trouble,
+};
+use crate::health::Health;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::debug;
+
+/// First pause between two attempts of one call; it doubles each time, up to [`PAUSE_MAX`]. Long
+/// enough for a deadlock's other side to finish, short against any deadline.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// How long one attempt may take. A database that keeps silent for so long on one connection may
+/// answer on another, and whoever waits behind this attempt should not wait for its whole deadline.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The attempts of one call.
+pub struct Attempts<'a> {
+    health: &'a Health,
+    deadline: Instant,
+    pause: Duration,
+    last_trouble: Option<Trouble>,
+}
+
+impl<'a> Attempts<'a> {
+    pub const fn until(deadline: Instant, health: &'a Health) -> Self {
+        Self { health, deadline, pause: PAUSE_MIN, last_trouble: None }
+    }
+
+    /// Makes an attempt. `None` asks for another one; an error says that there is no point in it.
+    pub async fn attempt<T>(
+        &mut self,
+        operation: impl Future<Output = sqlx::Result<T>>,
+    ) -> Result<Option<T>, StoreError> {
+        // Asking a database that is known to be down would only make its clients wait.
+        if let Some(trouble) = self.health.database().trouble {
+            return Err(StoreError::Unavailable(trouble));
+        }
+        let end = self.deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
+        match timeout_at(end, operation).await {
+            Ok(Ok(value)) => return Ok(Some(value)),
+            Ok(Err(error)) => self.note(error)?,
+            Err(_) => debug!("The database kept silent"),
+        }
+        // A random part keeps the two sides of a deadlock from meeting again.
+        let wake = Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64());
+        if wake >= self.deadline {
+            return Err(self.last_trouble.map_or(StoreError::DeadlineExceeded, Unavailable));
+        }
+        sleep_until(wake).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(None)
+    }
+
+    /// Fails unless the error is worth another attempt.
+    fn note(&mut self, error: sqlx::Error) -> Result<(), StoreError> {
+        let Some(trouble) = Trouble::of(&error) else { return Err(StoreError::internal(error)) };
+        debug!(db.trouble = trouble.as_str(), %error, "Store call failed");
+        // Who may not write is told at once, after one more try on a new connection: a failover may
+        // have moved the right elsewhere.
+        let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied);
+        if refused && self.last_trouble == Some(trouble) {
+            return Err(Unavailable(trouble));
+        }
+        self.last_trouble = Some(trouble);
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Proves what `inbox.rs` promises for every order in which its steps can happen.
+//!
+//! The channels below it are atomic steps (tokio checks them with loom). So a step is one poll of a
+//! task that was woken, or an event from outside: the database finishes an operation, a client goes
+//! away, the store is closed. Each scenario runs once for each possible sequence of steps.
+
+use super::{
+    error::StoreError,
+    inbox::{Call, Serve, inbox},
+};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::Instant};
+
+/// The choices of one run; the runs go through all of them in order.
+#[derive(Default)]
+struct Choices {
+    /// What was chosen, and of how many.
+    made: Vec<(usize, usize)>,
+    next: usize,
+}
+
+impl Choices {
+    fn choose(&mut self, count: usize) -> usize {
+        if self.next == self.made.len() {
+            self.made.push((0, count));
+        }
+        self.next += 1;
+        self.made[self.next - 1].0
+    }
+}
+
+/// Runs a scenario for every sequence of choices, and returns how many there are.
+fn explore(scenario: impl Fn(&mut Choices)) -> usize {
+    let mut choices = Choices::default();
+    for runs in 1.. {
+        choices.next = 0;
+        scenario(&mut choices);
+        while choices.made.pop_if(|(made, count)| *made + 1 == *count).is_some() {}
+        match choices.made.last_mut() {
+            Some((made, _)) => *made += 1,
+            None => return runs,
+        }
+    }
+    unreachable!("the loop has no end of its own")
+}
+
+/// A future, and whether somebody woke it.
+struct Task<'a> {
+    future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
+    woken: Arc<Woken>,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl<'a> Task<'a> {
+    fn new(future: impl Future<Output = ()> + 'a) -> Self {
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        Self { future: Some(Box::pin(future)), woken }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.future.is_some() && self.woken.0.load(Ordering::SeqCst)
+    }
+
+    fn poll(&mut self) {
+        self.woken.0.store(false, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&self.woken));
+        let future = self.future.as_mut().expect("only what is ready is polled");
+        if let Poll::Ready(()) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            self.future = None;
+        }
+    }
+}
+
+/// What the database does with an operation.
+enum Outcome {
+    Done,
+    Failed,
+    Panicked,
+}
+
+/// What happened so far, and the time, which is the number of steps.
+#[derive(Default)]
+struct Log {
+    now: usize,
+    /// The operation under way.
+    running: Option<oneshot::Sender<Outcome>>,
+    /// For each call that was served: its number and when its operation began.
+    served: Vec<(usize, usize)>,
+}
+
+/// An operation answers each call with its own number and the time when the operation began.
+struct Database(Arc<Mutex<Log>>);
+
+impl Serve<usize, (usize, usize)> for Database {
+    async fn serve(&mut self, waiting: &mut VecDeque<Call<usize, (usize, usize)>>) {
+        let calls = std::mem::take(waiting);
+        let (finish, finished) = oneshot::channel();
+        let began = {
+            let mut log = self.0.lock().unwrap();
+            let began = log.now;
+            log.running = Some(finish);
+            log.served.extend(calls.iter().map(|call| (call.question, began)));
+            began
+        };
+        let outcome = finished.await.unwrap();
+        for call in calls {
+            let answer = (call.question, began);
+            match outcome {
+                Outcome::Done => call.answer(Ok(answer)),
+                Outcome::Failed => call.answer(Err(StoreError::DeadlineExceeded)),
+                Outcome::Panicked => resume_unwind(Box::new("a fault of ours")),
+            }
+        }
+    }
+
+    fn rest(&mut self) {}
+}
+
+/// Which events from outside happen beside the calls, each at any time.
+#[derive(Clone, Copy)]
+struct Events {
+    clients: usize,
+    /// How many operations end badly.
+    faults: usize,
+    /// How many clients go away.
+    leavers: usize,
+    closes: bool,
+}
+
+fn run(events: Events, choices: &mut Choices) {
+    let Events { clients, mut faults, mut leavers, closes: mut may_close } = events;
+    let log = Arc::new(Mutex::new(Log::default()));
+    let answers = RefCell::new(vec![Vec::new(); clients]);
+    let (calls, inbox) = inbox(clients);
+    let deadline = Instant::now() + Duration::from_hours(1);
+    let ask = |number: usize| {
+        let (calls, log, answers) = (&calls, &log, &answers);
+        Task::new(async move {
+            let asked = log.lock().unwrap().now;
+            let result = calls.ask(number, deadline).await;
+            answers.borrow_mut()[number].push((asked, result));
+        })
+    };
+    let mut tasks: Vec<Task<'_>> = (0..clients).map(ask).collect();
+    tasks.push(Task::new(inbox.serve(Database(Arc::clone(&log)))));
+    let mut left = vec![false; clients];
+
+    loop {
+        log.lock().unwrap().now += 1;
+        let ready: Vec<usize> = (0..tasks.len()).filter(|task| tasks[*task].is_ready()).collect();
+        let running = log.lock().unwrap().running.is_some();
+        let waiting = |client: &usize| leavers > 0 && tasks[*client].future.is_some();
+        let may_leave: Vec<usize> = (0..clients).filter(waiting).collect();
+        let may_finish = usize::from(running) * if faults > 0 { 3 } else { 1 };
+        let count = ready.len() + may_finish + may_leave.len() + usize::from(may_close);
+        if count == 0 {
+            break;
+        }
+        let mut choice = choices.choose(count);
+        if choice < ready.len() {
+            tasks[ready[choice]].poll();
+            continue;
+        }
+        choice -= ready.len();
+        if choice < may_finish {
+            let outcome = [Outcome::Done, Outcome::Failed, Outcome::Panicked];
+            let finish = log.lock().unwrap().running.take().unwrap();
+            let _ = finish.send(outcome.into_iter().nth(choice).unwrap());
+            faults -= usize::from(choice > 0);
+            continue;
+        }
+        choice -= may_finish;
+        if let Some(client) = may_leave.get(choice) {
+            tasks[*client].future = None;
+            left[*client] = true;
+            leavers -= 1;
+        } else {
+            calls.close();
+            may_close = false;
+        }
+    }
+
+    let served = log.lock().unwrap().served.clone();
+    for (client, (answers, left)) in answers.borrow().iter().zip(left).enumerate() {
+        let times_served: Vec<_> = served.iter().filter(|(number, _)| *number == client).collect();
+        assert!(times_served.len() <= 1, "served twice");
+        assert_eq!(answers.len(), usize::from(!left), "answered exactly once");
+        for (asked, answer) in answers {
+            match answer {
+                Ok((number, began)) => {
+                    assert_eq!(*number, client, "somebody else's answer");
+                    assert!(began > asked, "older than the question");
+                }
+                Err(StoreError::Closed) => assert!(events.closes && times_served.is_empty()),
+                Err(_) => assert!(events.faults > 0 && times_served.len() == 1),
+            }
+        }
+    }
+    let open = tasks[clients].future.is_some();
+    assert_eq!(open, !events.closes, "the task ends when the inbox is closed, and only then");
+}
+
+fn prove(events: Events) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _context = runtime.enter();
+    let runs = explore(|choices| run(events, choices));
+    assert!(runs > 1_000, "only {runs} orders were tried");
+}
+
+#[test]
+fn every_call_is_answered_once_by_an_operation_that_began_after_it() {
+    prove(Events { clients: 3, faults: 0, leavers: 0, closes: false });
+}
+
+#[test]
+fn faults_reach_the_calls_that_they_met_and_no_others() {
+    prove(Events { clients: 3, faults: 1, leavers: 0, closes: false });
+}
+
+#[test]
+fn a_client_that_leaves_takes_nothing_from_the_others() {
+    prove(Events { clients: 2, faults: 1, leavers: 1, closes: false });
+}
+
+#[test]
+fn closing_serves_what_was_taken_and_refuses_the_rest() {
+    prove(Events { clients: 2, faults: 1, leavers: 1, closes: true });
+}

@@ -1,0 +1,222 @@
+//! Join the next read: one query answers everybody who asked before it began.
+
+use super::{
+    attempts::Attempts,
+    database::{Page, Session},
+    error::StoreError,
+    inbox::{Call, Serve},
+};
+use crate::{
+    health::Health,
+    message::{Message, MessageId},
+    rendering::Rendering,
+};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::{sync::OnceCell, time::Instant};
+
+/// How many of the newest messages a shared read has.
+pub const LATEST_MAX: u32 = 100;
+
+/// How many of the first user names a shared read has: a page, and one more to tell that there is
+/// more.
+pub const NAMES_MAX: u32 = 1_001;
+
+/// How often everything is read, however little seems to have changed. What somebody deletes or
+/// changes by hand is gone within this time.
+const READ_ALL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a read found, and the rendering that all who asked share.
+#[derive(Debug)]
+pub struct Shared<T> {
+    pub found: T,
+    pub rendering: OnceCell<Rendering>,
+}
+
+impl<T> Shared<T> {
+    fn new(found: T) -> Arc<Self> {
+        Arc::new(Self { found, rendering: OnceCell::new() })
+    }
+}
+
+/// The newest messages, the newest first.
+pub type Latest = Shared<Vec<Arc<Message>>>;
+
+/// The first user names in byte order.
+pub type FirstNames = Shared<Vec<String>>;
+
+/// Something that can be read.
+pub trait Source: Send {
+    type Found: Send + Sync;
+
+    fn read(&mut self) -> impl Future<Output = sqlx::Result<Arc<Self::Found>>> + Send;
+
+    fn rest(&mut self);
+}
+
+pub struct SharedRead<S> {
+    source: S,
+    health: Arc<Health>,
+    /// The changes of the database's state before which the source learnt what it knows.
+    changes: u64,
+}
+
+impl<S: Source> SharedRead<S> {
+    pub const fn new(source: S, health: Arc<Health>) -> Self {
+        Self { source, health, changes: 0 }
+    }
+
+    async fn read(&mut self, deadline: Instant) -> Result<Arc<S::Found>, StoreError> {
+        let mut attempts = Attempts::until(deadline, &self.health);
+        loop {
+            if let Some(found) = attempts.attempt(self.source.read()).await? {
+                return Ok(found);
+            }
+            self.source.rest();
+        }
+    }
+}
+
+impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
+    async fn serve(&mut self, waiting: &mut VecDeque<Call<(), Arc<S::Found>>>) {
+        let changes = self.health.database().changes;
+        if std::mem::replace(&mut self.changes, changes) != changes {
+            self.rest();
+        }
+        let calls = std::mem::take(waiting);
+        let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(Instant::now);
+        let result = self.read(deadline).await;
+        if result.is_err() {
+            self.rest();
+        }
+        for call in calls {
+            call.answer(result.clone());
+        }
+    }
+
+    fn rest(&mut self) {
+        self.source.rest();
+    }
+}
+
+/// Reads the newest messages, and of those only what can have changed. Committed messages never
+/// change, so what the last read found is still there; new are only messages with ids that it did
+/// not find.
+#[derive(Debug)]
+pub struct LatestMessages {
+    session: Session,
+    last: Option<(Arc<Latest>, Instant)>,
+}
+
+impl LatestMessages {
+    pub const fn new(session: Session) -> Self {
+        Self { session, last: None }
+    }
+
+    /// The last read and its anchor, unless everything has to be read again.
+    fn known(&self) -> Option<(Arc<Latest>, usize)> {
+        let (last, all_read_at) = self.last.as_ref()?;
+        let anchor = anchor(&last.found)?;
+        (all_read_at.elapsed() < READ_ALL_EVERY).then(|| (Arc::clone(last), anchor))
+    }
+
+    /// Takes in a page that is complete.
+    fn all_read(&mut self, page: Vec<Message>) -> Arc<Latest> {
+        let latest = match self.last.take() {
+            Some((last, _)) if is_same(&page, &last.found) => last,
+            _ => Shared::new(page.into_iter().map(Arc::new).collect()),
+        };
+        self.last = Some((Arc::clone(&latest), Instant::now()));
+        latest
+    }
+
+    /// Takes in the messages from the anchor on.
+    fn some_read(&mut self, new: Vec<Message>, last: &Latest, anchor: usize) -> Arc<Latest> {
+        let old = last.found[anchor + 1..].iter().cloned();
+        let found = new.into_iter().map(Arc::new).chain(old).take(LATEST_MAX as usize).collect();
+        let latest = Shared::new(found);
+        if let Some((last, _)) = &mut self.last {
+            *last = Arc::clone(&latest);
+        }
+        latest
+    }
+}
+
+impl Source for LatestMessages {
+    type Found = Latest;
+
+    async fn read(&mut self) -> sqlx::Result<Arc<Latest>> {
+        if let Some((last, anchor)) = self.known() {
+            let page = self.session.messages(newest(last.found[anchor].id - 1)).await?;
+            if page.len() == last.found.len() {
+                return Ok(self.all_read(page));
+            }
+            if is_same(&page, &last.found[..=anchor]) {
+                return Ok(last);
+            }
+            // The anchor must have come back as it was. If it did not, this is another database.
+            if page.last() == Some(&*last.found[anchor]) {
+                return Ok(self.some_read(page, &last, anchor));
+            }
+        }
+        let page = self.session.messages(newest(0)).await?;
+        Ok(self.all_read(page))
+    }
+
+    fn rest(&mut self) {
+        self.session.rest();
+        self.last = None;
+    }
+}
+
+/// The message from which on to read, as an index: below it nothing can appear any more.
+///
+/// Transactions commit in another order than they get their ids, so a smaller id may appear later.
+/// In a full page that can only be where ids are missing; the anchor is the message below the
+/// lowest gap. In a page that is not full, anything can appear at its end.
+fn anchor(messages: &[Arc<Message>]) -> Option<usize> {
+    if messages.len() < LATEST_MAX as usize {
+        return None;
+    }
+    let gap = messages.windows(2).rposition(|pair| pair[0].id != pair[1].id + 1);
+    Some(gap.map_or(0, |above| above + 1))
+}
+
+fn is_same(page: &[Message], known: &[Arc<Message>]) -> bool {
+    page.iter().eq(known.iter().map(|message| &**message))
+}
+
+const fn newest(after: MessageId) -> Page {
+    Page::Newest { after, before: MessageId::MAX, limit: LATEST_MAX }
+}
+
+/// Reads the first user names.
+#[derive(Debug)]
+pub struct FirstUsers {
+    session: Session,
+    last: Option<Arc<FirstNames>>,
+}
+
+impl FirstUsers {
+    pub const fn new(session: Session) -> Self {
+        Self { session, last: None }
+    }
+}
+
+impl Source for FirstUsers {
+    type Found = FirstNames;
+
+    async fn read(&mut self) -> sqlx::Result<Arc<FirstNames>> {
+        let names = self.session.users("", NAMES_MAX).await?;
+        let names = match self.last.take() {
+            Some(last) if last.found == names => last,
+            _ => Shared::new(names),
+        };
+        self.last = Some(Arc::clone(&names));
+        Ok(names)
+    }
+
+    fn rest(&mut self) {
+        self.session.rest();
+        self.last = None;
+    }
+}
