@@ -12,6 +12,11 @@ use std::{io::Write, process::ExitCode, thread};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+/// A request makes and drops some hundred small things; the system's allocator takes a fifth of the
+/// server's time for that (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let config = Config::parse();
     if matches!(config.command, Some(Command::Openapi)) {

@@ -7,8 +7,8 @@ use poem::{
     Endpoint, Request, Response, Result,
     http::{HeaderMap, HeaderValue, Method, header, header::HeaderName},
 };
-use std::{any::Any, panic::AssertUnwindSafe};
-use tracing::{Instrument, error, info, info_span, warn};
+use std::{any::Any, panic::AssertUnwindSafe, pin::pin};
+use tracing::{error, info, info_span, warn};
 
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -52,28 +52,26 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
         let trace_id = trace_id(request.headers());
         let uri = request.uri().clone();
         let method = request.method().clone();
-        // A path may be as long as a head; the log needs only enough of it to recognise it.
-        let (path, logged_path) = (uri.path(), shortened(uri.path()));
-        let logged_method = shortened(method.as_str());
-        let span = info_span!(
-            "request",
-            trace_id,
-            http.request.method = logged_method,
-            url.path = logged_path
-        );
         // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
 
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let answer = answer.instrument(span.clone()).await;
-        let _in_span = span.enter();
-        let error = match answer {
+        // Pinned first, because it is large and each wrapper would move it.
+        let answer = pin!(self.inner.call(request));
+        let error = match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => return Ok(finish(response, &trace_id)),
             Ok(Err(error)) => ApiError::from(error),
             Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
         };
+        // A path may be as long as a head; the log needs only enough of it to recognise it.
+        let _span = info_span!(
+            "request",
+            trace_id,
+            http.request.method = shortened(method.as_str()),
+            url.path = shortened(uri.path())
+        )
+        .entered();
         let (code, status) = (error.code.name(), error.code.status());
         let cause = error.cause().map(shortened);
         // Trouble of the database is an error once, where it is noticed; here it is thousands.
@@ -82,7 +80,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
             501.. => warn!(code, http.response.status_code = status, cause, "Request not served"),
             _ => info!(code, http.response.status_code = status, cause, "Request refused"),
         }
-        let allow = self.allow(path);
+        let allow = self.allow(uri.path());
         Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
     }
 }

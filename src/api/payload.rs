@@ -12,7 +12,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use std::{marker::PhantomData, time::Duration};
-use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
 /// A JSON body that is rendered already. `T` is only its schema.
@@ -130,13 +130,51 @@ impl<T: Type> ParsePayload for Unread<T> {
 
 poem_openapi::impl_apirequest_for_payload!(Unread<T>, T: Type);
 
-/// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction.
+/// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction. By hand,
+/// because a page has a hundred of them and the general way takes ten times as long.
 pub fn rfc3339_milliseconds<S: serde::Serializer>(
     time: &OffsetDateTime,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    const FORMAT: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let text = time.format(FORMAT).map_err(serde::ser::Error::custom)?;
-    serializer.serialize_str(&text)
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let year = u16::try_from(time.year()).map_err(serde::ser::Error::custom)?;
+    for (end, number) in [
+        (4, year),
+        (7, u8::from(time.month()).into()),
+        (10, time.day().into()),
+        (13, time.hour().into()),
+        (16, time.minute().into()),
+        (19, time.second().into()),
+        (23, time.millisecond()),
+    ] {
+        put_digits(&mut text[..end], number);
+    }
+    serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+}
+
+/// Writes a number over the zeros at the end.
+fn put_digits(text: &mut [u8], mut number: u16) {
+    for digit in text.iter_mut().rev().take_while(|byte| **byte == b'0') {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_time_has_its_digits_where_rfc_3339_wants_them() {
+        for (time, text) in [
+            (datetime!(2026-11-22 10:00:00.123 UTC), r#""2026-11-22T10:00:00.123Z""#),
+            (datetime!(1970-01-01 00:00:00 UTC), r#""1970-01-01T00:00:00.000Z""#),
+            (datetime!(9999-12-31 23:59:59.999_999 UTC), r#""9999-12-31T23:59:59.999Z""#),
+        ] {
+            let mut json = Vec::new();
+            rfc3339_milliseconds(&time, &mut serde_json::Serializer::new(&mut json)).unwrap();
+            assert_eq!(str::from_utf8(&json).unwrap(), text);
+        }
+    }
 }

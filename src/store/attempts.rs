@@ -32,6 +32,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Makes an attempt. `None` asks for another one; an error says that there is no point in it.
+    /// Operations are large, so they are best pinned where they are made.
     pub async fn attempt<T>(
         &mut self,
         operation: impl Future<Output = sqlx::Result<T>>,

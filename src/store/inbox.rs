@@ -8,7 +8,7 @@
 
 use super::error::StoreError;
 use futures_util::FutureExt;
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot},
     task::yield_now,
@@ -79,7 +79,11 @@ impl<Q, A> Call<Q, A> {
 
 /// Does the operations.
 pub trait Serve<Q, A>: Send {
-    /// Takes some or all of the calls that wait, and answers the ones taken.
+    /// For how many rounds of the event loop others may join before an operation begins. Where
+    /// operations are cheap, more rounds make fewer of them.
+    const ROUNDS: usize;
+
+    /// Takes some or all of the calls that wait, at least one, and answers them.
     fn serve(&mut self, waiting: &mut VecDeque<Call<Q, A>>) -> impl Future<Output = ()> + Send;
 
     /// There is nothing to do for the moment, or the last operation broke off.
@@ -96,21 +100,24 @@ pub struct Inbox<Q, A> {
 
 impl<Q, A> Inbox<Q, A> {
     /// Serves the calls until no more can come.
-    pub async fn serve(mut self, mut server: impl Serve<Q, A>) {
+    pub async fn serve<S: Serve<Q, A>>(mut self, mut server: S) {
         loop {
-            let open = if let Ok(open) = timeout(REST_AFTER, self.wait()).await {
+            let open = if let Ok(open) = timeout(REST_AFTER, self.wait(S::ROUNDS)).await {
                 open
             } else {
                 server.rest();
-                self.wait().await
+                self.wait(S::ROUNDS).await
             };
             if !open {
                 return;
             }
             // A fault of ours must not end this task, because others come after it. The calls that
             // it met are dropped, which answers them.
-            let serving = AssertUnwindSafe(server.serve(&mut self.waiting)).catch_unwind();
-            if serving.await.is_err() {
+            let result = {
+                let operation = pin!(server.serve(&mut self.waiting));
+                AssertUnwindSafe(operation).catch_unwind().await
+            };
+            if result.is_err() {
                 error!("A panic ended an operation of the store");
                 server.rest();
             }
@@ -118,7 +125,7 @@ impl<Q, A> Inbox<Q, A> {
     }
 
     /// Waits until a call waits, and collects all that do. `false` when none can come any more.
-    async fn wait(&mut self) -> bool {
+    async fn wait(&mut self, rounds: usize) -> bool {
         while self.waiting.is_empty() {
             match self.receiver.recv().await {
                 Some(item) => self.take(item),
@@ -126,8 +133,10 @@ impl<Q, A> Inbox<Q, A> {
             }
         }
         // Requests that have arrived, but were not read yet, come along: this lets their
-        // connections go first, and costs nothing where there are none.
-        yield_now().await;
+        // connections go first, and costs microseconds where there are none.
+        for _ in 0..rounds {
+            yield_now().await;
+        }
         while let Ok(item) = self.receiver.try_recv() {
             self.take(item);
         }

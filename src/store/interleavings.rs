@@ -106,11 +106,15 @@ struct Log {
     served: Vec<(usize, usize)>,
 }
 
+type NumberedCall = Call<usize, (usize, usize)>;
+
 /// An operation answers each call with its own number and the time when the operation began.
 struct Database(Arc<Mutex<Log>>);
 
 impl Serve<usize, (usize, usize)> for Database {
-    async fn serve(&mut self, waiting: &mut VecDeque<Call<usize, (usize, usize)>>) {
+    const ROUNDS: usize = 1;
+
+    async fn serve(&mut self, waiting: &mut VecDeque<NumberedCall>) {
         let calls = std::mem::take(waiting);
         let (finish, finished) = oneshot::channel();
         let began = {

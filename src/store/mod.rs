@@ -97,10 +97,10 @@ impl Store {
         let first_users = SharedRead::new(FirstUsers::new(session), its_health);
         let posts = Posts::new(database.session(Purpose::Posts), Arc::clone(&health));
         Ok(Self {
-            posts: lane(&tasks, options.write_queue, posts),
+            posts: serve_by(&tasks, options.write_queue, posts),
             // Each waits with its connection, and their number has a limit of its own.
-            latest: lane(&tasks, Semaphore::MAX_PERMITS, latest),
-            first_users: lane(&tasks, Semaphore::MAX_PERMITS, first_users),
+            latest: serve_by(&tasks, Semaphore::MAX_PERMITS, latest),
+            first_users: serve_by(&tasks, Semaphore::MAX_PERMITS, first_users),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             database,
             health,
@@ -209,8 +209,9 @@ impl Store {
     }
 }
 
-/// Starts the one task that serves an inbox.
-fn lane<Q: Send + 'static, A: Send + 'static>(
+/// Starts the task that serves an inbox. One is enough: a second one shares the database's work
+/// instead of adding to it (docs/performance.md).
+fn serve_by<Q: Send + 'static, A: Send + 'static>(
     tasks: &TaskTracker,
     limit: usize,
     server: impl Serve<Q, A> + 'static,

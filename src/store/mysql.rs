@@ -36,7 +36,7 @@ const INVALID_URL: &str = "DATABASE_URL is not a valid MySQL URL: it is \
 const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
 /// How many tasks keep a connection: group commit and the two shared reads.
-pub const LANES: u32 = 3;
+const LANES: u32 = 3;
 
 /// How long a call waits for a connection. Far below sqlx's 30 s, so that waiting clients hear of
 /// trouble while they still listen.

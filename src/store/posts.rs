@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -55,7 +56,7 @@ impl Posts {
         let mut attempts = Attempts::until(deadline.unwrap_or_else(Instant::now), &health);
         let mut again = false;
         loop {
-            if let Some(posted) = attempts.attempt(self.attempt(&batch, again)).await? {
+            if let Some(posted) = attempts.attempt(pin!(self.attempt(&batch, again))).await? {
                 return Ok(posted);
             }
             // An attempt that seems to have failed may have stored all the same; and the next one
@@ -117,6 +118,8 @@ impl Posts {
 }
 
 impl Serve<NewMessage, Posted> for Posts {
+    const ROUNDS: usize = 1;
+
     /// What fails for good is split until the message that is at fault fails alone.
     async fn serve(&mut self, waiting: &mut VecDeque<PostCall>) {
         let changes = self.health.database().changes;

@@ -11,7 +11,7 @@ use crate::{
     message::{Message, MessageId},
     rendering::Rendering,
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::OnceCell, time::Instant};
 
 /// How many of the newest messages a shared read has.
@@ -53,6 +53,8 @@ pub trait Source: Send {
     fn rest(&mut self);
 }
 
+type ReadCall<S> = Call<(), Arc<<S as Source>::Found>>;
+
 pub struct SharedRead<S> {
     source: S,
     health: Arc<Health>,
@@ -68,7 +70,7 @@ impl<S: Source> SharedRead<S> {
     async fn read(&mut self, deadline: Instant) -> Result<Arc<S::Found>, StoreError> {
         let mut attempts = Attempts::until(deadline, &self.health);
         loop {
-            if let Some(found) = attempts.attempt(self.source.read()).await? {
+            if let Some(found) = attempts.attempt(pin!(self.source.read())).await? {
                 return Ok(found);
             }
             self.source.rest();
@@ -77,12 +79,14 @@ impl<S: Source> SharedRead<S> {
 }
 
 impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
-    async fn serve(&mut self, waiting: &mut VecDeque<Call<(), Arc<S::Found>>>) {
+    const ROUNDS: usize = 3;
+
+    async fn serve(&mut self, waiting: &mut VecDeque<ReadCall<S>>) {
+        let calls = std::mem::take(waiting);
         let changes = self.health.database().changes;
         if std::mem::replace(&mut self.changes, changes) != changes {
             self.rest();
         }
-        let calls = std::mem::take(waiting);
         let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(Instant::now);
         let result = self.read(deadline).await;
         if result.is_err() {
