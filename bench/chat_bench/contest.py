@@ -1,0 +1,100 @@
+"""Who takes part: builds the peers, checks them, and leaves out the ones that fail."""
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from chat_bench import machine, peers, places
+from chat_bench.correctness import check
+from chat_bench.databases import Database
+from chat_bench.peers import OURS, Peer
+from chat_bench.progress import Progress
+from chat_bench.results import Section
+from chat_bench.trouble import Trouble, Unsupported, shout
+
+# A hiccup of the machine should not cost a variant its place; a broken one must not cost an hour.
+FAILURES_MAX = 3
+
+
+class Contest:
+    """The variants of one run of the benchmark, and what was wrong with them."""
+
+    def __init__(self, args: Namespace) -> None:
+        self.problems: list[str] = []
+        self._failures: Counter[tuple[str, str]] = Counter()
+        self._built = [
+            peer for peer in peers.found(args.peers_folder, args.peers) if self._build(peer)
+        ]
+
+    def enter(self, command: str, database: Database, **settings: object) -> "Stage":
+        """Begins with a database: checks who is correct on it, and opens its section of results."""
+        section = Section(command, database.name, **settings)
+        section.set(database=database.facts(), peers=self._versions())
+        return Stage(self, database, self._admitted(database), section)
+
+    def plan(self, what: str, steps: int, seconds_each: float) -> None:
+        """Says how long it will take."""
+        self._progress = Progress(what, steps, seconds_each)
+
+    def attempt(self, peer: Peer, database: Database, text: str, action: Callable[[], str]) -> None:
+        """One step, which may fail without taking the rest along."""
+        self._progress.step(f"{database.name} {text} {peer.name}")
+        key = (peer.name, database.name)
+        if self._failures[key] >= FAILURES_MAX:
+            self._progress.result("left out, it failed before")
+            return
+        try:
+            self._progress.result(action())
+        except Trouble as trouble:
+            self._progress.result("FAILED")
+            self._failures[key] += 1
+            self._problem(f"{peer.name} on {database.name}, {text}: {trouble}")
+
+    def _admitted(self, database: Database) -> list[Peer]:
+        admitted = []
+        for peer in self._built:
+            print(f"Checking {peer.name} on {database.name}: ", end="", flush=True)
+            try:
+                check(peer, database)
+            except Unsupported as reason:
+                print(f"left out, {reason}", flush=True)
+            except Trouble as trouble:
+                self._problem(str(trouble))
+            else:
+                print("each acknowledged message is stored, once", flush=True)
+                admitted.append(peer)
+        return admitted
+
+    def _versions(self) -> dict[str, dict[str, str]]:
+        folders = {peer.name: peer.folder for peer in self._built}
+        if OURS in folders:
+            folders[OURS] = places.ROOT
+        return {name: machine.peer_versions(folder) for name, folder in folders.items()}
+
+    def _build(self, peer: Peer) -> bool:
+        print(f"Building {peer.name}", flush=True)
+        try:
+            peer.build()
+        except Trouble as trouble:
+            self._problem(str(trouble))
+            return False
+        return True
+
+    def _problem(self, problem: str) -> None:
+        shout(problem)
+        self.problems.append(problem)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A database, the peers that are correct on it, and where its samples go."""
+
+    contest: Contest
+    database: Database
+    peers: list[Peer]
+    section: Section
+
+    def attempt(self, peer: Peer, text: str, action: Callable[[], str]) -> None:
+        """One step, which prints what `action` returns."""
+        self.contest.attempt(peer, self.database, text, action)

@@ -1,0 +1,7 @@
+"""stub"""
+
+HELP = "x"
+
+
+def write(r):
+    pass
