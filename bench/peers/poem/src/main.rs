@@ -1,8 +1,7 @@
 //! The ceiling: the frameworks of chat-server in the same versions, with the same headers and the
 //! same checks, and no database. What it answers is either prepared or made from the request.
 //!
-//! Usage: `peer-poem PORT`. `MESSAGES_BODY` and `USERS_BODY` may name files whose content is answered
-//! instead of made-up rows, so that as many bytes move as with the server that is compared.
+//! Usage: peer-poem PORT
 
 use bytes::Bytes;
 use poem::{
@@ -20,8 +19,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    env, fs, io, str,
-    sync::atomic::{AtomicU64, Ordering},
+    env, io, str,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
@@ -29,7 +28,8 @@ use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::forma
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const ROWS: u64 = 100;
+const ROWS: usize = 100;
+const USERS: usize = 10;
 const USER_CHARS_MAX: usize = 100;
 const TEXT_CHARS_MAX: usize = 65_535;
 
@@ -38,7 +38,7 @@ struct Api {
     users: Prepared,
     /// The headers of every answer.
     headers: HeaderMap,
-    id: AtomicU64,
+    id: AtomicUsize,
 }
 
 /// An answer that is the same for everyone. Cloning it copies the headers and shares the body.
@@ -61,31 +61,31 @@ async fn main() -> io::Result<()> {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let users = Prepared { headers: headers.clone(), body: body("USERS_BODY", made_up_users)? };
-    let messages = body("MESSAGES_BODY", made_up_messages)?;
-    let mut messages = Prepared { headers: headers.clone(), body: messages };
+    let users = Prepared { headers: headers.clone(), body: users().into() };
+    let mut messages = Prepared { headers: headers.clone(), body: messages().into() };
     let etag = HeaderValue::from_static("\"GXaUhJ05Yh1PoZbG7WvKyw\"");
     messages.headers.insert(header::ETAG, etag);
-    let api = Api { messages, users, headers, id: AtomicU64::new(ROWS) };
+    let api = Api { messages, users, headers, id: AtomicUsize::new(ROWS) };
     let app = OpenApiService::new(api, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
     Server::new(TcpListener::bind(("127.0.0.1", port))).run(app).await
 }
 
-/// The content of the file that the variable names, or else the made-up one.
-fn body(variable: &str, made_up: fn() -> Vec<u8>) -> io::Result<Bytes> {
-    env::var_os(variable).map_or_else(|| Ok(made_up()), fs::read).map(Bytes::from)
-}
-
-fn made_up_users() -> Vec<u8> {
-    let users = (0..ROWS).map(|user| format!("user-{user:02}"));
+/// What `bench/run` seeds the databases of the others with, so that as many bytes move.
+fn users() -> Vec<u8> {
+    let users = (0..USERS).map(|user| format!("user{user}"));
     json(&BTreeMap::from([("users", users.collect::<Vec<_>>())]))
 }
 
-fn made_up_messages() -> Vec<u8> {
-    let (user, text) = ("user-00", "A message of a length that is common in a chat.");
+/// The same, newest first.
+fn messages() -> Vec<u8> {
     let created_at = OffsetDateTime::now_utc();
-    let newest_first = (1..=ROWS).rev().map(|id| Message { id, user, text, created_at });
-    json(&BTreeMap::from([("messages", newest_first.collect::<Vec<_>>())]))
+    let messages = (0..ROWS).rev().map(|seed| Message {
+        id: seed + 1,
+        user: format!("user{}", seed % USERS).into(),
+        text: format!("seed {seed}: {}", "words ".repeat(seed % 12)).into(),
+        created_at,
+    });
+    json(&BTreeMap::from([("messages", messages.collect::<Vec<_>>())]))
 }
 
 #[derive(Deserialize)]
@@ -98,9 +98,9 @@ struct MessageToPost<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    id: u64,
-    user: &'a str,
-    text: &'a str,
+    id: usize,
+    user: Cow<'a, str>,
+    text: Cow<'a, str>,
     #[serde(serialize_with = "rfc3339_milliseconds")]
     created_at: OffsetDateTime,
 }
@@ -127,7 +127,7 @@ impl Api {
         }
         let id = self.id.fetch_add(1, Ordering::Relaxed) + 1;
         let created_at = OffsetDateTime::now_utc();
-        let message = Message { id, user, text: &text, created_at };
+        let message = Message { id, user: user.into(), text, created_at };
         let mut headers = self.headers.clone();
         headers.insert(header::LOCATION, header_value(format!("/messages/{id}"))?);
         Answer::new(StatusCode::CREATED, headers, json(&message).into())
