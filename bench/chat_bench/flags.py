@@ -28,6 +28,7 @@ def number(text: str) -> int:
 
 
 def numbers(text: str) -> list[int]:
+    """A comma-separated list of numbers."""
     return [number(word) for word in words(text)]
 
 
@@ -43,6 +44,7 @@ def _choice(allowed: Sequence[str]) -> type:
 
 
 def add_databases(parser: ArgumentParser, default: Sequence[str] = tuple(KINDS)) -> None:
+    """--databases"""
     parser.add_argument(
         "--databases", type=_choice(list(KINDS)), default=list(default), metavar="LIST",
         help=f"of {','.join(KINDS)} (default: {','.join(default)})",
@@ -50,6 +52,7 @@ def add_databases(parser: ArgumentParser, default: Sequence[str] = tuple(KINDS))
 
 
 def add_peers(parser: ArgumentParser, default: list[str] | None = None) -> None:
+    """--peers and --peers-folder"""
     parser.add_argument(
         "--peers", type=words, default=default, metavar="LIST",
         help=f"variants to measure (default: {','.join(default) if default else 'all there are'})",
@@ -61,6 +64,7 @@ def add_peers(parser: ArgumentParser, default: list[str] | None = None) -> None:
 
 
 def add_workloads(parser: ArgumentParser, workloads: list[str]) -> None:
+    """--workloads"""
     parser.add_argument(
         "--workloads", type=_choice(workloads), default=workloads, metavar="LIST",
         help=f"of {','.join(workloads)} (default: all)",
@@ -68,6 +72,7 @@ def add_workloads(parser: ArgumentParser, workloads: list[str]) -> None:
 
 
 def add_numbers(parser: ArgumentParser, name: str, default: list[int], what: str) -> None:
+    """A flag for a list of numbers."""
     shown = ",".join(map(str, default))
     parser.add_argument(
         f"--{name}",
@@ -79,11 +84,13 @@ def add_numbers(parser: ArgumentParser, name: str, default: list[int], what: str
 
 
 def add_number(parser: ArgumentParser, name: str, default: int, what: str) -> None:
+    """A flag for a number."""
     parser.add_argument(
         f"--{name}", type=number, default=default, metavar="N", help=f"{what} (default: {default})"
     )
 
 
 def add_rounds(parser: ArgumentParser, rounds: int, seconds: int) -> None:
+    """--rounds and --seconds"""
     add_number(parser, "rounds", rounds, "how often everything is measured")
     add_number(parser, "seconds", seconds, "how long one measurement takes")

@@ -1,7 +1,132 @@
-"""stub"""
+"""Writes docs/performance.md and its charts from what was measured; text around it stays."""
 
-HELP = "x"
+from collections.abc import Iterator
+from typing import Any
+
+from chat_bench import charts_compare, charts_more, goals, places, tables
+from chat_bench.layout import DATABASES
+from chat_bench.samples import Samples, section
+from chat_bench.stats import clock
+from chat_bench.svg import Canvas
+from chat_bench.trouble import Trouble
+
+HELP = "write docs/performance.md and its charts from the results"
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 
-def write(r):
-    pass
+def write(results: dict[str, Any]) -> None:
+    """Replaces what is between the markers, and all charts."""
+    text = places.REPORT.read_text()
+    charts: dict[str, Canvas] = {}
+    written = "\n\n".join(filter(None, body(results, charts)))
+    places.REPORT.write_text(insert(text, written))
+    places.CHARTS.mkdir(exist_ok=True)
+    for old in places.CHARTS.glob("*.svg"):
+        old.unlink()
+    for name, canvas in charts.items():
+        (places.CHARTS / f"{name}.svg").write_text(canvas.render())
+    print(f"Wrote {places.REPORT.relative_to(places.ROOT)} and {len(charts)} charts\n")
+    for goal in goals.all_goals(results):
+        measured, least = goal.unit(goal.measured), goal.limit(goal.least)
+        print(f"{goal.verdict:>9}  {measured:>8}  ({least})  {goal.what}")
+
+
+def insert(text: str, body: str) -> str:
+    """The text with another body between its markers."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise Trouble(f"{places.REPORT} needs the lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{body}\n{END}{after}"
+
+
+def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
+    """The parts of the report; puts the charts that it shows into `charts`."""
+    if not results:
+        raise Trouble("Nothing was measured yet: bench/run --help")
+
+    def chart(name: str, canvas: Canvas) -> str:
+        charts[name] = canvas
+        return f"![{canvas.title}]({places.CHARTS.name}/{name}.svg)"
+
+    compared = _sections(results, "compare")
+    yield "\n".join(f"> ⚠ {warning}\n>" for warning in warnings(results)).removesuffix("\n>")
+    for heading, draw in (
+        ("Throughput", charts_compare.throughput),
+        ("Latency under load", charts_compare.tails),
+        ("Processor time", charts_compare.cost),
+        ("Connections", charts_compare.scaling),
+    ):
+        if compared:
+            yield f"## {heading}"
+        for database, samples in compared.items():
+            yield chart(f"{draw.__name__}-{database}", draw(samples, database))
+    for database, samples in compared.items():
+        yield folded(f"All numbers on {DATABASES[database]}", tables.comparison(samples, database))
+    if latency := _sections(results, "latency"):
+        yield "## A lone client"
+        yield chart("latency", charts_more.latency(latency))
+        yield folded("Numbers", tables.latency(latency))
+    if growth := _sections(results, "growth"):
+        yield "## A long history"
+        yield chart("growth", charts_more.growth(growth))
+        for database, samples in growth.items():
+            yield folded(f"Numbers on {DATABASES[database]}", tables.growth(samples))
+    for database, samples in _sections(results, "connections").items():
+        yield f"## Ten thousand connections on {DATABASES[database]}"
+        active = results["connections"][database]["settings"]["active"]
+        yield chart(f"connections-{database}", charts_more.connections(samples, active))
+        yield folded("Numbers", tables.connections(samples))
+    if start := section(results, "start", "sqlite").rows:
+        yield "## Start\n\n" + tables.start(Samples(start))
+    yield "## Goals\n\n" + tables.goals(goals.all_goals(results))
+    yield "## Where and how\n\n" + _provenance(results)
+
+
+def _sections(results: dict[str, Any], command: str) -> dict[str, Samples]:
+    found = {database: section(results, command, database) for database in results.get(command, {})}
+    return {database: samples for database, samples in found.items() if samples.rows}
+
+
+def folded(summary: str, text: str) -> str:
+    """A part that opens on a click."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
+
+
+def warnings(results: dict[str, Any]) -> Iterator[str]:
+    """What a reader has to know before trusting a number."""
+    for command, database, part in _parts(results):
+        where = f"`{command}` on {DATABASES[database]}"
+        if not part["finished"]:
+            yield f"{where} was interrupted: its numbers are of fewer rounds."
+        if part["commit"].endswith("-dirty"):
+            yield f"{where} measured files that are not committed."
+        samples = Samples(part["samples"])
+        for variant in samples.variants():
+            if failed := samples.where(variant=variant).failed():
+                yield f"{where}: {failed:,} requests to {variant} failed, which do not count."
+
+
+def _provenance(results: dict[str, Any]) -> str:
+    versions: dict[str, dict[str, str]] = {}
+    mysql: dict[str, str] = {}
+    rows = []
+    for command, database, part in _parts(results):
+        versions |= part.get("peers", {})
+        mysql = part.get("database") or mysql
+        settings = ", ".join(f"{name} {value}" for name, value in part["settings"].items())
+        rows.append(
+            [f"`{part['command']}`", f"{command} on {DATABASES[database]}", settings, part["date"],
+             f"`{part['commit']}`", clock(part["took_seconds"])]
+        )  # fmt: skip
+    header = ["command", "measured", "settings", "date", "commit", "took"]
+    made = tables.table(header, rows, words=6)
+    return f"{tables.machine(results['machine'], versions, mysql)}\n\n{made}"
+
+
+def _parts(results: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for command, sections in results.items():
+        if command != "machine":
+            for database, part in sections.items():
+                yield command, database, part

@@ -50,6 +50,16 @@ def rounded(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
+def brief(value: float) -> str:
+    """Two digits where there are few: 2,588 · 22 · 9.9."""
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}"
+
+
+def times(value: float) -> str:
+    """A ratio: 0.69 · 8.2 · 61."""
+    return f"{value:.2f}" if value < 2 else f"{value:.1f}" if value < 20 else f"{value:.0f}"
+
+
 def short(value: float) -> str:
     """For axes and places without room: 52.7k · 1.2M · 862."""
     for limit, letter in ((1e6, "M"), (1e3, "k")):
