@@ -13,6 +13,7 @@ from chat_bench.peers import OURS, Peer
 from chat_bench.stats import memory, rotated
 
 HELP = "measure with up to 10,000 open connections, most of them idle"
+QUICK = ["--open=256,2000", "--rounds=1", "--seconds=1"]
 
 WORKLOAD = "read"
 # A server notices that a client is gone when it has answered; until then the warm-up's connections

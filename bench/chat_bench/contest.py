@@ -22,6 +22,7 @@ class Contest:
 
     def __init__(self, args: Namespace) -> None:
         self.problems: list[str] = []
+        self._file = args.results
         self._failures: Counter[tuple[str, str]] = Counter()
         self._built = [
             peer for peer in peers.found(args.peers_folder, args.peers) if self._build(peer)
@@ -29,7 +30,7 @@ class Contest:
 
     def enter(self, command: str, database: Database, **settings: object) -> "Stage":
         """Begins with a database: checks who is correct on it, and opens its section of results."""
-        section = Section(command, database.name, **settings)
+        section = Section(self._file, command, database.name, **settings)
         section.set(database=database.facts(), peers=self._versions())
         return Stage(self, database, self._admitted(database), section)
 
@@ -46,10 +47,10 @@ class Contest:
             return
         try:
             self._progress.result(action())
-        except Trouble as trouble:
+        except Exception as fault:
             self._progress.result("FAILED")
             self._failures[key] += 1
-            self._problem(f"{peer.name} on {database.name}, {text}: {trouble}")
+            self._problem(f"{peer.name} on {database.name}, {text}: {_said(fault)}")
 
     def _admitted(self, database: Database) -> list[Peer]:
         admitted = []
@@ -59,8 +60,8 @@ class Contest:
                 check(peer, database)
             except Unsupported as reason:
                 print(f"left out, {reason}", flush=True)
-            except Trouble as trouble:
-                self._problem(str(trouble))
+            except Exception as fault:
+                self._problem(f"{peer.name} on {database.name}: {_said(fault)}")
             else:
                 print("each acknowledged message is stored, once", flush=True)
                 admitted.append(peer)
@@ -84,6 +85,11 @@ class Contest:
     def _problem(self, problem: str) -> None:
         shout(problem)
         self.problems.append(problem)
+
+
+def _said(fault: Exception) -> str:
+    """A broken peer can break anything here, so any exception is taken for its fault."""
+    return str(fault) if isinstance(fault, Trouble) else repr(fault)
 
 
 @dataclass(frozen=True)

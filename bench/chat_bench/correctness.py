@@ -39,7 +39,7 @@ def check(peer: Peer, database: Database, posts: int = POSTS) -> None:
         if not faults and peer.name != CEILING:
             faults = table_faults(database.messages(url), posted.by_id)
     if faults:
-        raise Trouble(f"{peer.name} on {database.name} is not correct: {faults[0]}")
+        raise Trouble(f"not correct, {faults[0]}")
 
 
 def _post(server: Server, posts: int) -> Posted:

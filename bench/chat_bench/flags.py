@@ -43,6 +43,14 @@ def _choice(allowed: Sequence[str]) -> type:
     return parse  # type: ignore[return-value]
 
 
+def add_results(parser: ArgumentParser, default: Path = places.RESULTS) -> None:
+    """--results"""
+    parser.add_argument(
+        "--results", type=Path, default=default, metavar="FILE",
+        help=f"where results are kept (default: {default.relative_to(places.ROOT)})",
+    )  # fmt: skip
+
+
 def add_databases(parser: ArgumentParser, default: Sequence[str] = tuple(KINDS)) -> None:
     """--databases"""
     parser.add_argument(

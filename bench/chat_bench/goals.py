@@ -8,7 +8,7 @@ from chat_bench import charts_more
 from chat_bench.layout import CONNECTIONS, DATABASES, TITLES
 from chat_bench.peers import CEILING, OURS
 from chat_bench.samples import Samples, peers_of, section
-from chat_bench.stats import duration, memory, times
+from chat_bench.stats import duration, memory, short, times
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -79,8 +79,9 @@ def _growth(samples: Samples, database: str) -> Iterator[Goal]:
         if line and line[-1]:
             messages, users = charts_more.sizes(samples)[-1]
             title = charts_more.GROWTH_TITLES[workload]
-            what = f"{title} with {messages:,} messages of {users:,} users on {database}"
-            yield Goal(f"{what}: throughput, of a small database’s", 0.95, 1.0, line[-1])
+            history = f"{short(messages)} messages of {short(users)} users on {database}"
+            what = f"{title}, {history}: throughput, of a small database’s"
+            yield Goal(what, 0.95, 1.0, line[-1])
 
 
 def _connections(ours: Samples) -> Iterator[Goal]:

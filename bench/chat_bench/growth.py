@@ -14,6 +14,7 @@ from chat_bench.peers import OURS, Peer
 from chat_bench.stats import clock, rotated, short
 
 HELP = "measure with up to 10 million messages and 1 million users"
+QUICK = ["--sizes=100:10,1e5:1e4", "--rounds=1", "--seconds=1"]
 
 CONNECTIONS = 256
 

@@ -16,6 +16,7 @@ from chat_bench.stats import duration, rotated
 from chat_bench.trouble import Trouble
 
 HELP = "measure the latency of one client, in many short slices"
+QUICK = ["--slices=2"]
 
 WORKLOADS = ["read", "post"]
 SLICE_SECONDS = 1  # The shortest that wrk can.

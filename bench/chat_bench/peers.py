@@ -97,7 +97,7 @@ class Server:
                     raise Unsupported(tail(self.log, 1))
                 if status is not None or time.monotonic() > deadline:
                     what = "does not become ready" if status is None else f"ended with {status}"
-                    raise Trouble(f"{self.peer.name} {what}:\n{tail(self.log)}")
+                    raise Trouble(f"it {what}:\n{tail(self.log)}")
                 time.sleep(0.01)
         return self
 

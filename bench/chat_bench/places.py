@@ -14,6 +14,7 @@ PRIVATE = ROOT / "tests" / "databases" / "private"
 TARGET = ROOT / "target" / "bench"
 LOGS = TARGET / "log"
 RESULTS = TARGET / "results.json"
+QUICK_RESULTS = TARGET / "quick.json"
 
 DOCS = ROOT / "docs"
 REPORT = DOCS / "performance.md"

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from chat_bench import charts_compare, charts_more, goals, places, tables
-from chat_bench.layout import DATABASES
-from chat_bench.samples import Samples, section
-from chat_bench.stats import clock
+from chat_bench.layout import CONNECTIONS, DATABASES
+from chat_bench.peers import CEILING, OURS
+from chat_bench.samples import Samples, peers_of, section
+from chat_bench.stats import clock, rounded, times
 from chat_bench.svg import Canvas
 from chat_bench.trouble import Trouble
 
@@ -52,6 +53,8 @@ def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
 
     compared = _sections(results, "compare")
     yield "\n".join(f"> ⚠ {warning}\n>" for warning in warnings(results)).removesuffix("\n>")
+    for database, samples in compared.items():
+        yield summary(samples.where(connections=CONNECTIONS), database)
     for heading, draw in (
         ("Throughput", charts_compare.throughput),
         ("Latency under load", charts_compare.tails),
@@ -82,6 +85,20 @@ def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
         yield "## Start\n\n" + tables.start(Samples(start))
     yield "## Goals\n\n" + tables.goals(goals.all_goals(results))
     yield "## Where and how\n\n" + _provenance(results)
+
+
+def summary(at: Samples, database: str) -> str:
+    """The most important numbers as a sentence."""
+    parts = []
+    for workload, name in (("read", "reads"), ("post", "posts")):
+        of = at.where(workload=workload)
+        if ours := of.where(variant=OURS).spread("rps"):
+            names = {CEILING: "of the ceiling", **{peer: f"× {peer}" for peer in peers_of(of)}}
+            ratios = [(names[peer], of.ratio("rps", OURS, peer)) for peer in names]
+            said = [f"{times(ratio.median)} {beside}" for beside, ratio in ratios if ratio]
+            parts.append(f"**{rounded(ours.median)} {name}** a second ({', '.join(said)})")
+    where = f"On {DATABASES[database]}, {CONNECTIONS} connections get"
+    return f"{where} {' and '.join(parts)}." if parts else ""
 
 
 def _sections(results: dict[str, Any], command: str) -> dict[str, Samples]:

@@ -4,16 +4,17 @@ import json
 import shlex
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from chat_bench import machine, places
+from chat_bench import machine
 
 
-def load() -> dict[str, Any]:
+def load(file: Path) -> dict[str, Any]:
     """What is known so far, by earlier runs too."""
-    if not places.RESULTS.exists():
+    if not file.exists():
         return {}
-    results: dict[str, Any] = json.loads(places.RESULTS.read_text())
+    results: dict[str, Any] = json.loads(file.read_text())
     return results
 
 
@@ -24,7 +25,8 @@ class Section:
     the report does not take it for a whole one.
     """
 
-    def __init__(self, command: str, database: str, **settings: object) -> None:
+    def __init__(self, file: Path, command: str, database: str, **settings: object) -> None:
+        self._file = file
         self._path = (command, database)
         self._begun = time.monotonic()
         self.samples: list[dict[str, object]] = []
@@ -45,14 +47,14 @@ class Section:
 
     def save(self, finished: bool = False) -> None:
         self._section.update(finished=finished, took_seconds=round(time.monotonic() - self._begun))
-        results = load()
+        results = load(self._file)
         command, database = self._path
         results.setdefault(command, {})[database] = self._section
-        write(results)
+        write(self._file, results)
 
 
-def write(results: dict[str, Any]) -> None:
+def write(file: Path, results: dict[str, Any]) -> None:
     """All or nothing, so that a crash leaves the last state."""
-    part = places.RESULTS.with_suffix(".part")
+    part = file.with_suffix(".part")
     part.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    part.replace(places.RESULTS)
+    part.replace(file)

@@ -14,6 +14,7 @@ from chat_bench.stats import duration, memory
 from chat_bench.trouble import Trouble, tail
 
 HELP = "measure the time from exec to ready, and the memory of an idle server"
+QUICK = ["--runs=3"]
 
 # With a new file the tables are made first, with an old one they are there.
 FILES = ["new", "old"]
@@ -77,4 +78,4 @@ def _time_to_ready(server: Server, path: str) -> float:
             if client.status(path) == 200:
                 return time.perf_counter() - begun
         time.sleep(POLL_SECONDS)
-    raise Trouble(f"{server.peer.name} does not become ready:\n{tail(server.log)}")
+    raise Trouble(f"it does not become ready:\n{tail(server.log)}")
