@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import random
 import socket
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +11,9 @@ from chat_bench.places import HOST
 from chat_bench.trouble import Trouble
 
 TIMEOUT = 30  # Seconds. Only a server that hangs needs as long.
+
+# From 32768 on the kernel gives ports to outgoing connections, which could clash.
+_PORTS = range(20000, 32000)
 
 
 class Client:
@@ -57,8 +61,12 @@ class Client:
         return json.loads(body)
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen here."""
+def free_port() -> int:
+    """One on which nobody listens; another each time, so that nothing of the last server is met."""
+    return next(port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

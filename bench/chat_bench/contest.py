@@ -1,5 +1,6 @@
 """Who takes part: builds the peers, checks them, and leaves out the ones that fail."""
 
+import traceback
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from chat_bench import machine, peers, places
 from chat_bench.correctness import check
 from chat_bench.databases import Database
-from chat_bench.peers import OURS, Peer
+from chat_bench.peers import CEILING, OURS, Peer
 from chat_bench.progress import Progress
 from chat_bench.results import Section
 from chat_bench.trouble import Trouble, Unsupported, shout
@@ -63,7 +64,8 @@ class Contest:
             except Exception as fault:
                 self._problem(f"{peer.name} on {database.name}: {_said(fault)}")
             else:
-                print("each acknowledged message is stored, once", flush=True)
+                stored = "each acknowledged message is stored, once"
+                print("it answers" if peer.name == CEILING else stored, flush=True)
                 admitted.append(peer)
         return admitted
 
@@ -89,7 +91,10 @@ class Contest:
 
 def _said(fault: Exception) -> str:
     """A broken peer can break anything here, so any exception is taken for its fault."""
-    return str(fault) if isinstance(fault, Trouble) else repr(fault)
+    if isinstance(fault, Trouble):
+        return str(fault)
+    where = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{fault!r} in {where.name}, {where.filename}:{where.lineno}"
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def measure(
     server_before, database_before = server.usage(), _database_cpu(database)
     outcome = wrk.load(server.port, workload, connections, seconds, names)
     server_after, database_after = server.usage(), _database_cpu(database)
+    server.require_running()
     statuses = {}
     if outcome.failed:
         # Which ones is asked of a run that is not measured: counting them slows wrk down.

@@ -1,14 +1,13 @@
 """A private MySQL server with full durability, and a fresh database in it for each run."""
 
 import os
-import random
 import shutil
 import subprocess
 import time
 from pathlib import Path
 
 from chat_bench import places, tools
-from chat_bench.client import is_free
+from chat_bench.client import free_port
 from chat_bench.trouble import Trouble
 
 PASSWORD = "secret"
@@ -34,8 +33,7 @@ class MySql:
         self.folder = places.TARGET / "mysql"
         self._number = 0
         self.close()  # Of a benchmark that was killed.
-        ports = range(20000, 32000)
-        self.port = next(port for port in random.sample(ports, len(ports)) if is_free(port))
+        self.port = free_port()
         command = [str(places.PRIVATE), "mysql", "start", str(self.folder), str(self.port)]
         try:
             if subprocess.run(command, timeout=START_SECONDS, check=False).returncode:

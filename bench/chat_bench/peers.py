@@ -1,7 +1,6 @@
 """The servers that are measured: which there are, how one is built, started and stopped."""
 
 import os
-import random
 import signal
 import subprocess
 import time
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from chat_bench import places
-from chat_bench.client import Client, is_free
+from chat_bench.client import Client, free_port
 from chat_bench.processes import Usage, die_with_parent, usage
 from chat_bench.trouble import Trouble, Unsupported, tail
 
@@ -25,9 +24,6 @@ BUILD_SECONDS = 1800
 READY_SECONDS = 30
 STOP_SECONDS = 5
 _EXIT_UNSUPPORTED = 3
-
-# From 32768 on the kernel gives ports to outgoing connections, which could clash.
-_PORTS = range(20000, 32000)
 
 
 def rank(name: str) -> tuple[int, str]:
@@ -70,7 +66,7 @@ class Server:
 
     def __init__(self, peer: Peer, url: str) -> None:
         self.peer = peer
-        self.port = next(port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port))
+        self.port = free_port()
         self.log = places.LOGS / f"{peer.name}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -92,14 +88,19 @@ class Server:
         deadline = time.monotonic() + READY_SECONDS
         with Client(self.port, timeout=2) as client:
             while client.status("/users") != 200:
-                status = self.process.poll()
-                if status == _EXIT_UNSUPPORTED:
-                    raise Unsupported(tail(self.log, 1))
-                if status is not None or time.monotonic() > deadline:
-                    what = "does not become ready" if status is None else f"ended with {status}"
-                    raise Trouble(f"it {what}:\n{tail(self.log)}")
+                self.require_running()
+                if time.monotonic() > deadline:
+                    raise Trouble(f"it does not become ready:\n{tail(self.log)}")
                 time.sleep(0.01)
         return self
+
+    def require_running(self) -> None:
+        """What answers on its port could be another process, if it has ended."""
+        status = self.process.poll()
+        if status == _EXIT_UNSUPPORTED:
+            raise Unsupported(tail(self.log, 1))
+        if status is not None:
+            raise Trouble(f"it ended with {status}:\n{tail(self.log)}")
 
     def usage(self) -> Usage:
         return usage(self.process.pid)
