@@ -16,9 +16,6 @@ HELP = "measure with up to 10,000 open connections, most of them idle"
 QUICK = ["--open=256,2000", "--rounds=1", "--seconds=1"]
 
 WORKLOAD = "read"
-# A server notices that a client is gone when it has answered; until then the warm-up's connections
-# count, and with ten thousand others they would be too many.
-PAUSE_SECONDS = 1
 # Sockets of the idle ones, and some files.
 FILES_BESIDE = 200
 # Opening ten thousand takes some seconds.
@@ -45,7 +42,7 @@ def run(args: Namespace) -> list[str]:
             settings = {"rounds": args.rounds, "seconds": args.seconds, "active": args.active}
             stage = contest.enter("connections", database, **settings)
             steps = args.rounds * len(args.open) * len(stage.peers)
-            overhead = OVERHEAD_SECONDS + OPENING_SECONDS + PAUSE_SECONDS
+            overhead = OVERHEAD_SECONDS + OPENING_SECONDS
             contest.plan(f"connections on {kind}", steps, args.seconds + WARM_UP_SECONDS + overhead)
             for number, (place, opened_count) in product(range(args.rounds), enumerate(args.open)):
                 for peer in rotated(stage.peers, number + place):
@@ -63,8 +60,7 @@ def _measure(args: Namespace, stage: Stage, peer: Peer, number: int, opened_coun
             before = server.usage().resident
             with IdleConnections(server.port, idle_count) as idle:
                 each = (server.usage().resident - before) / idle_count if idle_count else 0
-                load = (WORKLOAD, args.active, args.seconds)
-                sample = measure(server, stage.database, *load, pause_seconds=PAUSE_SECONDS)
+                sample = measure(server, stage.database, WORKLOAD, args.active, args.seconds)
                 alive = idle.alive()
         where = {"round": number, "variant": peer.name, "open": opened_count, "idle": idle_count}
         stage.section.add(sample.row(**where, idle_alive=alive, memory_each=each))

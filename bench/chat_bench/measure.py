@@ -10,6 +10,10 @@ from chat_bench.processes import usage
 from chat_bench.stats import duration, rounded
 
 WARM_UP_SECONDS = 1
+# A server counts as settled when it and its database use less than this part of one core.
+SETTLED_CORES = 0.2
+SETTLE_WINDOW = 0.1
+SETTLE_SECONDS_MAX = 5
 # Roughly what starting, seeding and stopping take, for estimates only.
 OVERHEAD_SECONDS = 1.5
 
@@ -54,12 +58,11 @@ def measure(
     connections: int,
     seconds: int,
     names: int = NAMES,
-    pause_seconds: float = 0,
 ) -> Sample:
     """Load on a server that is ready, with the processor time of all who take part."""
     idle = server.usage()
     wrk.load(server.port, workload, connections, WARM_UP_SECONDS, names)
-    time.sleep(pause_seconds)
+    _settle(server, database)
     server_before, database_before = server.usage(), _database_cpu(database)
     outcome = wrk.load(server.port, workload, connections, seconds, names)
     server_after, database_after = server.usage(), _database_cpu(database)
@@ -88,6 +91,24 @@ def measure(
         idle_memory=idle.resident,
         peak_memory=server_after.peak,
     )
+
+
+def _settle(server: Server, database: Database) -> None:
+    """Waits until the warm-up is really over.
+
+    wrk leaves without its last answers, one for each connection. A slow server works on them for
+    seconds, and until then counts their connections; the measurement should not pay for it.
+    """
+
+    def used() -> float:
+        return server.usage().cpu_seconds + _database_cpu(database)
+
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    before, busy = used(), True
+    while busy and time.monotonic() < deadline:
+        time.sleep(SETTLE_WINDOW)
+        after = used()
+        before, busy = after, (after - before) / SETTLE_WINDOW > SETTLED_CORES
 
 
 def _database_cpu(database: Database) -> float:
