@@ -12,10 +12,11 @@ from chat_bench.databases import Database
 from chat_bench.peers import CEILING, OURS, Peer
 from chat_bench.progress import Progress
 from chat_bench.results import Section
-from chat_bench.trouble import Trouble, Unsupported, shout
+from chat_bench.trouble import Disturbed, Trouble, Unsupported, shout
 
 # A hiccup of the machine should not cost a variant its place; a broken one must not cost an hour.
 FAILURES_MAX = 3
+DISTURBANCES_MAX = 3
 
 
 class Contest:
@@ -47,7 +48,7 @@ class Contest:
             self._progress.result("left out, it failed before")
             return
         try:
-            self._progress.result(action())
+            self._progress.result(_undisturbed(action))
         except Exception as fault:
             self._progress.result("FAILED")
             self._failures[key] += 1
@@ -87,6 +88,15 @@ class Contest:
     def _problem(self, problem: str) -> None:
         shout(problem)
         self.problems.append(problem)
+
+
+def _undisturbed(action: Callable[[], str]) -> str:
+    for _ in range(DISTURBANCES_MAX):
+        try:
+            return action()
+        except Disturbed as disturbance:
+            print(f"({disturbance}; again) ", end="", flush=True)
+    return action()
 
 
 def _said(fault: Exception) -> str:

@@ -8,6 +8,10 @@ class Trouble(Exception):
     """Something that a person has to know; its text is one clear sentence."""
 
 
+class Disturbed(Trouble):
+    """A measurement that something outside has spoiled; it can be made again."""
+
+
 class Unsupported(Exception):
     """A peer that cannot use this kind of database, and says so."""
 

@@ -3,15 +3,22 @@
 import json
 import resource
 import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from chat_bench import places
-from chat_bench.trouble import Trouble
+from chat_bench.trouble import Disturbed, Trouble
 
 # An answer that comes later than this counts as lost and not as slow, so it is longer than any
 # measured time.
 TIMEOUT_SECONDS = 10
+
+# wrk ends within a tenth of a second, unless the whole machine is paused by its host.
+LATE_SECONDS = 1
+
+# Far above what a clock drifts, far below what would change a result.
+CLOCK_STEP_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def load(
         f"--script={places.WRK / workload}.lua", f"http://{places.HOST}:{port}",
         "--", str(names), *(["statuses"] if statuses else []),
     ]  # fmt: skip
-    before = _cpu_of_children()
+    before, offset = _cpu_of_children(), _clock_offset()
     try:
         run = subprocess.run(
             command,
@@ -75,10 +82,25 @@ def load(
             timeout=seconds + 2 * TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise Trouble(f"wrk did not end: {' '.join(command)}") from error
+        raise Disturbed(f"wrk did not end: {' '.join(command)}") from error
+    _require_steady_clock(offset)
     if run.returncode:
         raise Trouble(f"wrk failed: {run.stderr.strip() or run.stdout.strip()}")
-    return parse(run.stdout, _cpu_of_children() - before)
+    outcome = parse(run.stdout, _cpu_of_children() - before)
+    if outcome.seconds > seconds + LATE_SECONDS:
+        raise Disturbed(f"the machine stood still: {seconds} s took {outcome.seconds:.1f} s")
+    return outcome
+
+
+def _clock_offset() -> float:
+    return time.time() - time.monotonic()
+
+
+def _require_steady_clock(before: float) -> None:
+    """wrk measures by the clock on the wall, which a virtual machine may find set at any moment."""
+    step = _clock_offset() - before
+    if abs(step) > CLOCK_STEP_SECONDS:
+        raise Disturbed(f"the machine’s clock was set by {step:+.3f} s during a measurement")
 
 
 def _cpu_of_children() -> float:
