@@ -6,7 +6,7 @@ from statistics import median
 from chat_bench import bars, dots, lines
 from chat_bench.bars import Bar
 from chat_bench.dots import Dots
-from chat_bench.layout import CONNECTIONS, DATABASES, PLOT, TITLES, grid
+from chat_bench.layout import DATABASES, PLOT, TITLES, grid, under_load
 from chat_bench.lines import Axes, Line
 from chat_bench.peers import CEILING, OURS
 from chat_bench.samples import Samples
@@ -32,10 +32,10 @@ def _rival(samples: Samples) -> str:
 
 def throughput(samples: Samples, database: str) -> Canvas:
     """Bars of requests a second."""
-    at = samples.where(connections=CONNECTIONS)
+    at, connections = under_load(samples)
     canvas = Canvas(
         f"Requests per second on {DATABASES[database]}",
-        f"{CONNECTIONS} connections; longer is better. Dashed: the same web framework without a "
+        f"{connections} connections; longer is better. Dashed: the same web framework without a "
         "database, the most that is possible.",
         _in_words(at, "rps", lambda value: f"{rounded(value)} requests per second"),
     )
@@ -62,10 +62,10 @@ def throughput(samples: Samples, database: str) -> Canvas:
 
 def tails(samples: Samples, database: str) -> Canvas:
     """Dots of latencies."""
-    at = samples.where(connections=CONNECTIONS)
+    at, connections = under_load(samples)
     canvas = Canvas(
         f"Latency on {DATABASES[database]}",
-        f"{CONNECTIONS} connections that all ask again at once; further left is better, "
+        f"{connections} connections that all ask again at once; further left is better, "
         "each grid line is ten times the one before.",
         _in_words(at, "p99_us", lambda value: f"99 % within {duration(value)}"),
     )
@@ -96,7 +96,7 @@ def tails(samples: Samples, database: str) -> Canvas:
 
 def cost(samples: Samples, database: str) -> Canvas:
     """Bars of processor time."""
-    at = samples.where(connections=CONNECTIONS)
+    at, connections = under_load(samples)
     # The ceiling has no database to compare the cost of.
     variants = [name for name in at.variants() if name != CEILING]
     parts = ["server_cpu_us", *(["database_cpu_us"] if database == "mysql" else [])]
@@ -104,7 +104,7 @@ def cost(samples: Samples, database: str) -> Canvas:
     def total(of: Samples) -> float:
         return sum(of.median(part) for part in parts)
 
-    subtitle = f"Microseconds, {CONNECTIONS} connections; shorter is better."
+    subtitle = f"Microseconds, {connections} connections; shorter is better."
     canvas = Canvas(
         f"Processor time per request on {DATABASES[database]}",
         subtitle,

@@ -76,7 +76,7 @@ def _latency(samples: Samples, database: str) -> Iterator[Goal]:
 def _growth(samples: Samples, database: str) -> Iterator[Goal]:
     for workload in samples.distinct("workload"):
         line = charts_more.relative(samples.where(variant=OURS, workload=workload))
-        if line and line[-1]:
+        if line and line[-1] and len([value for value in line if value]) > 1:
             messages, users = charts_more.sizes(samples)[-1]
             title = charts_more.GROWTH_TITLES[workload]
             history = f"{short(messages)} messages of {short(users)} users on {database}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from chat_bench.samples import Samples
 from chat_bench.svg import FOOTER, MARGIN, Canvas
 
 # Where enough is going on for the fast paths to matter, and not yet too much for the others.
@@ -20,6 +21,16 @@ PLOT = 170
 _BETWEEN = 26
 
 Draw = Callable[[tuple[float, float, float], str], None]
+
+
+def under_load(samples: Samples) -> tuple[Samples, int]:
+    """The part of a comparison that most charts show, and with how many connections it was made.
+
+    A short trial may have left out the usual number; then it is the largest that there is.
+    """
+    measured = samples.distinct("connections")
+    connections = CONNECTIONS if CONNECTIONS in measured else max(measured)
+    return samples.where(connections=connections), connections
 
 
 def column_width(canvas: Canvas) -> float:

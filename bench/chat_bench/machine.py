@@ -14,8 +14,9 @@ from chat_bench import places
 SYNCS = 200
 _UNKNOWN = "unknown"
 
-# What a peer is made of; its lock file names hundreds more.
+# What the peers are made of; their lock files name hundreds more.
 _CRATES = {"poem", "poem-openapi", "axum", "sqlx", "hyper", "tokio", "mimalloc"}
+_PACKAGES = {"Flask", "Flask-RESTful", "PyMySQL", "gunicorn"}
 
 
 def describe() -> dict[str, object]:
@@ -78,8 +79,9 @@ def go_mod(text: str) -> dict[str, str]:
 
 
 def pip(text: str) -> dict[str, str]:
-    """The pinned lines of a requirements.txt."""
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    """The packages that matter, of a requirements.txt."""
+    pinned = re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)
+    return {name: version for name, version in pinned if name in _PACKAGES}
 
 
 def _field(file: Path, name: str, separator: str = ":") -> str:

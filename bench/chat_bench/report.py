@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chat_bench import charts_compare, charts_more, goals, places, tables
-from chat_bench.layout import CONNECTIONS, DATABASES
+from chat_bench.layout import DATABASES, under_load
 from chat_bench.peers import CEILING, OURS
 from chat_bench.samples import Samples, peers_of, section
 from chat_bench.stats import clock, rounded, times
@@ -54,7 +54,7 @@ def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
     compared = _sections(results, "compare")
     yield "\n".join(f"> ⚠ {warning}\n>" for warning in warnings(results)).removesuffix("\n>")
     for database, samples in compared.items():
-        yield summary(samples.where(connections=CONNECTIONS), database)
+        yield summary(*under_load(samples), database)
     for heading, draw in (
         ("Throughput", charts_compare.throughput),
         ("Latency under load", charts_compare.tails),
@@ -87,7 +87,7 @@ def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
     yield "## Where and how\n\n" + _provenance(results)
 
 
-def summary(at: Samples, database: str) -> str:
+def summary(at: Samples, connections: int, database: str) -> str:
     """The most important numbers as a sentence."""
     parts = []
     for workload, name in (("read", "reads"), ("post", "posts")):
@@ -97,7 +97,7 @@ def summary(at: Samples, database: str) -> str:
             ratios = [(names[peer], of.ratio("rps", OURS, peer)) for peer in names]
             said = [f"{times(ratio.median)} {beside}" for beside, ratio in ratios if ratio]
             parts.append(f"**{rounded(ours.median)} {name}** a second ({', '.join(said)})")
-    where = f"On {DATABASES[database]}, {CONNECTIONS} connections get"
+    where = f"On {DATABASES[database]}, {connections} connections get"
     return f"{where} {' and '.join(parts)}." if parts else ""
 
 

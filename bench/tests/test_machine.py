@@ -19,5 +19,5 @@ class Versions(unittest.TestCase):
         self.assertEqual(machine.go_mod(text), {"mysql": "1.9.3"})
 
     def test_pinned_requirements_are_read(self) -> None:
-        self.assertEqual(machine.pip("# server\nFlask==3.1.2\ngunicorn==23.0.0\n"),
+        self.assertEqual(machine.pip("# server\nFlask==3.1.2\nclick==8.3.0\ngunicorn==23.0.0\n"),
                          {"Flask": "3.1.2", "gunicorn": "23.0.0"})  # fmt: skip

@@ -82,6 +82,12 @@ class Contents(unittest.TestCase):
         shown = tables.comparison(section(self.results, "compare", "mysql"), "mysql")
         self.assertRegex(shown, r"\| 256 \| go \| 4,000 \| 4,000–4,000 \| 0\.05 \| 10\.0 \|")
 
+    def test_a_trial_with_few_connections_has_charts_too(self) -> None:
+        rows = self.results["compare"]["mysql"]["samples"]
+        rows[:] = [row for row in rows if row["connections"] == 1]
+        chart = charts_compare.throughput(section(self.results, "compare", "mysql"), "mysql")
+        self.assertIn("1 connections", chart.subtitle)
+
     def test_a_variant_that_is_missing_somewhere_breaks_no_chart(self) -> None:
         rows = self.results["compare"]["mysql"]["samples"]
         rows[:] = [row for row in rows if (row["variant"], row["workload"]) != ("go", "read")]
