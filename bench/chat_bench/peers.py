@@ -40,11 +40,14 @@ class Peer:
 
     def build(self) -> None:
         log = places.LOGS / f"{self.name}.build.log"
-        with log.open("wb") as output:
-            build = subprocess.run(
-                [self.folder / "build"], cwd=places.ROOT, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, timeout=BUILD_SECONDS, check=False,
-            )  # fmt: skip
+        try:
+            with log.open("wb") as output:
+                build = subprocess.run(
+                    [self.folder / "build"], cwd=places.ROOT, stdin=subprocess.DEVNULL,
+                    stdout=output, stderr=subprocess.STDOUT, timeout=BUILD_SECONDS, check=False,
+                )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise Trouble(f"{self.name} is not built after {BUILD_SECONDS} s") from error
         if build.returncode:
             raise Trouble(f"{self.name} could not be built:\n{tail(log)}")
 
