@@ -33,8 +33,13 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs
+	python3 -m unittest discover --quiet --start-directory bench/tests --top-level-directory bench
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
+
+.PHONY: bench
+bench: rust ## Measure the server against its peers, about two hours; writes docs/performance.md
+	bench/run all
 
 .PHONY: openapi
 openapi: rust ## Write openapi.json anew

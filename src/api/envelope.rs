@@ -9,6 +9,7 @@ use poem::{
 };
 use std::{any::Any, panic::AssertUnwindSafe, pin::pin};
 use tracing::{error, info, info_span, warn};
+use uuid::Uuid;
 
 const HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -106,7 +107,12 @@ fn trace_id(headers: &HeaderMap) -> String {
         .get("traceparent")
         .and_then(|value| value.to_str().ok())
         .and_then(trace_id_of)
-        .map_or_else(|| format!("{:032x}", fastrand::u128(1..)), str::to_owned)
+        .map_or_else(new_trace_id, str::to_owned)
+}
+
+fn new_trace_id() -> String {
+    // Sixteen random bytes in hexadecimal are what a UUID without hyphens looks like.
+    Uuid::from_u128(fastrand::u128(1..)).simple().encode_lower(&mut [0; 32]).to_owned()
 }
 
 /// `00-{trace id}-{parent id}-{flags}`, see
