@@ -45,7 +45,7 @@ pub struct Call<Q, A> {
 
 impl<Q, A> Calls<Q, A> {
     /// Waits for the answer of an operation that begins after this. The question is served even
-    /// when nobody waits any more.
+    /// when nobody waits any more, but not when an operation would begin after the deadline.
     pub async fn ask(&self, question: Q, deadline: Instant) -> Result<A, StoreError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|error| match error {
             TryAcquireError::NoPermits => StoreError::Overloaded,
@@ -126,21 +126,34 @@ impl<Q, A> Inbox<Q, A> {
 
     /// Waits until a call waits, and collects all that do. `false` when none can come any more.
     async fn wait(&mut self, rounds: usize) -> bool {
-        while self.waiting.is_empty() {
-            match self.receiver.recv().await {
-                Some(item) => self.take(item),
-                None => return false,
+        loop {
+            while self.waiting.is_empty() {
+                match self.receiver.recv().await {
+                    Some(item) => self.take(item),
+                    None => return false,
+                }
+            }
+            // Requests that have arrived, but were not read yet, come along: this lets their
+            // connections go first, and costs microseconds where there are none.
+            for _ in 0..rounds {
+                yield_now().await;
+            }
+            while let Ok(item) = self.receiver.try_recv() {
+                self.take(item);
+            }
+            self.drop_expired();
+            if !self.waiting.is_empty() {
+                return true;
             }
         }
-        // Requests that have arrived, but were not read yet, come along: this lets their
-        // connections go first, and costs microseconds where there are none.
-        for _ in 0..rounds {
-            yield_now().await;
+    }
+
+    /// An overloaded database must not be kept busy with what nobody waits for any more.
+    fn drop_expired(&mut self) {
+        let now = Instant::now();
+        while let Some(call) = self.waiting.pop_front_if(|call| call.deadline <= now) {
+            call.answer(Err(StoreError::DeadlineExceeded));
         }
-        while let Ok(item) = self.receiver.try_recv() {
-            self.take(item);
-        }
-        true
     }
 
     fn take(&mut self, item: Option<Call<Q, A>>) {

@@ -248,3 +248,14 @@ fn a_client_that_leaves_takes_nothing_from_the_others() {
 fn closing_serves_what_was_taken_and_refuses_the_rest() {
     prove(Events { clients: 2, faults: 1, leavers: 1, closes: true });
 }
+
+#[tokio::test]
+async fn what_nobody_waits_for_any_more_is_not_done() {
+    let log = Arc::new(Mutex::new(Log::default()));
+    let (calls, inbox) = inbox::<usize, (usize, usize)>(2);
+    let late = calls.ask(0, Instant::now()).await;
+    assert!(matches!(late, Err(StoreError::DeadlineExceeded)));
+    calls.close();
+    inbox.serve(Database(Arc::clone(&log))).await;
+    assert!(log.lock().unwrap().served.is_empty());
+}
