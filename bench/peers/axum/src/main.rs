@@ -18,9 +18,9 @@ use time::OffsetDateTime;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measured, see `bench/peers/README.md`.
-const MYSQL_CONNECTIONS: u32 = 32;
+const MYSQL_CONNECTIONS: u32 = 64;
 /// The same. Each has a thread of its own.
-const SQLITE_READERS: u32 = 2;
+const SQLITE_READERS: u32 = 8;
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const MYSQL_SCHEMA: [&str; 2] = [
