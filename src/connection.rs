@@ -5,11 +5,12 @@
 //! and the service note what the connection is doing, and a timer looks at the note when it could
 //! have run out.
 
-use crate::health::Health;
+use crate::{api::App, health::Health};
+use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use poem::{
-    Endpoint, Request, Response,
+    Error, Request,
     http::{HeaderValue, header, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
@@ -87,7 +88,7 @@ impl Note {
 pub async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    app: Arc<impl Endpoint<Output = Response> + 'static>,
+    app: &App,
     health: &Health,
     keep_alive: bool,
     patience: Patience,
@@ -99,12 +100,11 @@ pub async fn serve(
     let note = Note(Arc::new(Mutex::new(Doing::Idle(Instant::now()))));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         *note.get() = Doing::Served;
-        let (app, note) = (Arc::clone(&app), note.clone());
-        // Boxed, because only then the connection can be taken apart at its end.
-        Box::pin(async move {
-            let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
-            let request = Request::from((request, local, remote, Scheme::HTTP));
-            let mut response = app.get_response(request).await;
+        let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
+        let request = Request::from((request, local, remote, Scheme::HTTP));
+        let note = &note;
+        app.call(request).map(move |result| {
+            let mut response = result.unwrap_or_else(Error::into_response);
             if health.draining_since().is_some() {
                 // The client shall send its next request to another server.
                 let close = HeaderValue::from_static("close");

@@ -94,7 +94,8 @@ async fn serve_one(
     let keep_alive = patience.is_some();
     let patience = patience.unwrap_or(REFUSAL_PATIENCE);
     let stream =
-        connection::serve(stream, peer, app, &health, keep_alive, patience, stop.cancelled()).await;
+        connection::serve(stream, peer, &app, &health, keep_alive, patience, stop.cancelled())
+            .await;
     // Not part of stopping: every answer has been written.
     tokio::spawn(async move {
         if let Some(stream) = stream {

@@ -1,13 +1,14 @@
 //! What every request goes through, whoever answers it: a trace id, a span, the security headers,
 //! and the error contract, for panics and the framework's own errors too.
 
-use super::{error::ApiError, spec::RoutePattern};
-use futures_util::FutureExt;
+use super::{App, error::ApiError, spec::RoutePattern};
+use futures_util::{FutureExt, future::BoxFuture};
 use poem::{
-    Endpoint, Request, Response, Result,
+    Request, Response, Result,
+    endpoint::DynEndpoint,
     http::{HeaderMap, HeaderValue, Method, header, header::HeaderName},
 };
-use std::{any::Any, panic::AssertUnwindSafe, pin::pin};
+use std::{any::Any, panic::AssertUnwindSafe};
 use tracing::{error, info, info_span, warn};
 use uuid::Uuid;
 
@@ -23,15 +24,15 @@ const LOGGED_BYTES_MAX: usize = 256;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-pub struct Envelope<E> {
-    inner: E,
+pub struct Envelope {
+    inner: App,
     routes: Vec<RoutePattern>,
 }
 
-impl<E> Envelope<E> {
+impl Envelope {
     /// `routes` is what the `Allow` header of a 405 is made from.
-    pub const fn new(inner: E, routes: Vec<RoutePattern>) -> Self {
-        Self { inner, routes }
+    pub fn around(inner: App, routes: Vec<RoutePattern>) -> App {
+        Box::new(Self { inner, routes })
     }
 
     fn allow(&self, path: &str) -> String {
@@ -46,10 +47,12 @@ impl<E> Envelope<E> {
     }
 }
 
-impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
+impl DynEndpoint for Envelope {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
+    /// The request is passed on before a future is made, because a future keeps what it was given
+    /// until it ends, and a request is large.
+    fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Response>> {
         let trace_id = trace_id(request.headers());
         let uri = request.uri().clone();
         let method = request.method().clone();
@@ -57,32 +60,36 @@ impl<E: Endpoint<Output = Response>> Endpoint for Envelope<E> {
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
+        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        Box::pin(async move {
+            let error = match answer.await {
+                Ok(Ok(response)) => return Ok(finish(response, &trace_id)),
+                Ok(Err(error)) => ApiError::from(error),
+                Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
+            };
+            log(&error, &trace_id, &method, uri.path());
+            let allow = self.allow(uri.path());
+            Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
+        })
+    }
+}
 
-        // Pinned first, because it is large and each wrapper would move it.
-        let answer = pin!(self.inner.call(request));
-        let error = match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(Ok(response)) => return Ok(finish(response, &trace_id)),
-            Ok(Err(error)) => ApiError::from(error),
-            Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
-        };
-        // A path may be as long as a head; the log needs only enough of it to recognise it.
-        let _span = info_span!(
-            "request",
-            trace_id,
-            http.request.method = shortened(method.as_str()),
-            url.path = shortened(uri.path())
-        )
-        .entered();
-        let (code, status) = (error.code.name(), error.code.status());
-        let cause = error.cause().map(shortened);
-        // Trouble of the database is an error once, where it is noticed; here it is thousands.
-        match status {
-            500 => error!(code, http.response.status_code = status, cause, "Request failed"),
-            501.. => warn!(code, http.response.status_code = status, cause, "Request not served"),
-            _ => info!(code, http.response.status_code = status, cause, "Request refused"),
-        }
-        let allow = self.allow(uri.path());
-        Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
+fn log(error: &ApiError, trace_id: &str, method: &Method, path: &str) {
+    // A path may be as long as a head; the log needs only enough of it to recognise it.
+    let _span = info_span!(
+        "request",
+        trace_id,
+        http.request.method = shortened(method.as_str()),
+        url.path = shortened(path)
+    )
+    .entered();
+    let (code, status) = (error.code.name(), error.code.status());
+    let cause = error.cause().map(shortened);
+    // Trouble of the database is an error once, where it is noticed; here it is thousands.
+    match status {
+        500 => error!(code, http.response.status_code = status, cause, "Request failed"),
+        501.. => warn!(code, http.response.status_code = status, cause, "Request not served"),
+        _ => info!(code, http.response.status_code = status, cause, "Request refused"),
     }
 }
 
@@ -141,11 +148,13 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use poem::EndpointExt;
 
     #[tokio::test]
     async fn a_panic_becomes_an_internal_error_without_details() {
         let panics = poem::endpoint::make(|_| async { panic!("secret") as Response });
-        let response = Envelope::new(panics, Vec::new()).call(Request::default()).await.unwrap();
+        let app = Envelope::around(panics.boxed(), Vec::new());
+        let response = app.call(Request::default()).await.unwrap();
         assert_eq!(response.status(), 500);
         assert!(response.headers().contains_key(REQUEST_ID));
         let body = response.into_body().into_string().await.unwrap();

@@ -27,7 +27,7 @@ use envelope::Envelope;
 use health::HealthApi;
 use messages::MessagesApi;
 use pages::Pages;
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Request, Response, endpoint::BoxEndpoint};
+use poem::{EndpointExt, IntoEndpoint, Request, Response, endpoint::BoxEndpoint};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use std::sync::Arc;
 use users::UsersApi;
@@ -64,7 +64,7 @@ pub fn public(parts: &Parts) -> App {
 
 /// The operations endpoints alone.
 pub fn ops(parts: &Parts) -> App {
-    Envelope::new(endpoint(operations(parts)), spec::routes::<HealthApi>()).boxed()
+    Envelope::around(endpoint(operations(parts)), spec::routes::<HealthApi>())
 }
 
 /// Answers every request with the same error; for connections beyond the limit. All but the
@@ -80,14 +80,14 @@ pub fn refusing(parts: &Parts, code: Code) -> App {
             }
         }
     });
-    Envelope::new(refuse, Vec::new()).boxed()
+    Envelope::around(refuse.boxed(), Vec::new())
 }
 
 fn with_pages<T: OpenApi + 'static>(api: T) -> App {
     let mut routes = spec::routes::<T>();
     let app = Pages::new::<T>(endpoint(api));
     routes.extend(app.routes());
-    Envelope::new(app, routes).boxed()
+    Envelope::around(Box::new(app), routes)
 }
 
 fn endpoint<T: OpenApi + 'static>(api: T) -> App {

@@ -1,10 +1,15 @@
 //! The pages for people, and the OpenAPI document in its two forms. Each is one fixed body.
 
-use super::spec::{self, RoutePattern};
+use super::{
+    App,
+    spec::{self, RoutePattern},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, ready};
 use poem::{
-    Endpoint, Request, Response, Result,
+    Request, Response, Result,
+    endpoint::DynEndpoint,
     error::MethodNotAllowedError,
     http::{Method, header},
 };
@@ -34,13 +39,13 @@ impl Content {
 }
 
 /// The pages, before the endpoints of the API.
-pub struct Pages<E> {
+pub struct Pages {
     pages: Vec<Page>,
-    next: E,
+    next: App,
 }
 
-impl<E> Pages<E> {
-    pub fn new<T: OpenApi>(next: E) -> Self {
+impl Pages {
+    pub fn new<T: OpenApi>(next: App) -> Self {
         let page = |path, make| Page { path, content: LazyLock::new(make) };
         let pages = vec![
             page("/", || {
@@ -61,22 +66,23 @@ impl<E> Pages<E> {
     }
 }
 
-impl<E: Endpoint<Output = Response>> Endpoint for Pages<E> {
+impl DynEndpoint for Pages {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
         let Some(page) = self.pages.iter().find(|page| page.path == request.uri().path()) else {
-            return self.next.call(request).await;
+            return self.next.call(request);
         };
         if request.method() != Method::GET {
-            return Err(MethodNotAllowedError.into());
+            return Box::pin(ready(Err(MethodNotAllowedError.into())));
         }
         let content = &*page.content;
-        Ok(Response::builder()
+        let response = Response::builder()
             .header(header::CONTENT_TYPE, content.kind)
             .header(header::CONTENT_SECURITY_POLICY, &content.policy)
             .header(header::CACHE_CONTROL, "no-cache")
-            .body(content.body.clone()))
+            .body(content.body.clone());
+        Box::pin(ready(Ok(response)))
     }
 }
 
