@@ -7,6 +7,7 @@ from chat_bench import wrk
 from chat_bench.databases import NAMES, Database
 from chat_bench.peers import Server
 from chat_bench.processes import usage
+from chat_bench.stolen import Stolen
 from chat_bench.stats import duration, rounded
 
 WARM_UP_SECONDS = 1
@@ -14,6 +15,10 @@ WARM_UP_SECONDS = 1
 SETTLED_CORES = 0.2
 SETTLE_WINDOW = 0.1
 SETTLE_SECONDS_MAX = 5
+# A virtual machine's host may take processors away. What takes turns between many processes suffers
+# more than what does not, so a sample that lost more than this part of them is taken again.
+STOLEN_MAX = 0.05
+TRIES_MAX = 4
 # Roughly what starting, seeding and stopping take, for estimates only.
 OVERHEAD_SECONDS = 1.5
 
@@ -39,6 +44,8 @@ class Sample:
     # Bytes resident in the server's processes: before the load, and at most ever since they began.
     idle_memory: int
     peak_memory: int
+    # The part of the processors that the machine's host took away meanwhile.
+    stolen: float
 
     def row(self, **where: object) -> dict[str, object]:
         """As results.json has it, with what was measured in front."""
@@ -60,12 +67,32 @@ def measure(
     names: int = NAMES,
 ) -> Sample:
     """Load on a server that is ready, with the processor time of all who take part."""
-    idle = server.usage()
+    idle = server.usage().resident
     wrk.load(server.port, workload, connections, WARM_UP_SECONDS, names)
-    _settle(server, database)
+    samples: list[Sample] = []
+    while len(samples) < TRIES_MAX:
+        _settle(server, database)
+        sample = _measure(server, database, workload, connections, seconds, names, idle)
+        if sample.stolen <= STOLEN_MAX:
+            return sample
+        samples.append(sample)
+    return min(samples, key=lambda sample: sample.stolen)
+
+
+def _measure(
+    server: Server,
+    database: Database,
+    workload: str,
+    connections: int,
+    seconds: int,
+    names: int,
+    idle: int,
+) -> Sample:
+    stolen = Stolen.since_now()
     server_before, database_before = server.usage(), _database_cpu(database)
     outcome = wrk.load(server.port, workload, connections, seconds, names)
     server_after, database_after = server.usage(), _database_cpu(database)
+    stolen_part = stolen.part()
     server.require_running()
     statuses = {}
     if outcome.failed:
@@ -88,8 +115,9 @@ def measure(
         server_cpu_us=per_request(server_after.cpu_seconds - server_before.cpu_seconds),
         database_cpu_us=per_request(database_after - database_before),
         client_cpu_us=per_request(outcome.client_cpu_seconds),
-        idle_memory=idle.resident,
+        idle_memory=idle,
         peak_memory=server_after.peak,
+        stolen=stolen_part,
     )
 
 

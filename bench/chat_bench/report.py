@@ -5,6 +5,7 @@ from typing import Any
 
 from chat_bench import charts_compare, charts_more, goals, places, tables
 from chat_bench.layout import DATABASES, under_load
+from chat_bench.measure import STOLEN_MAX, TRIES_MAX
 from chat_bench.peers import CEILING, OURS
 from chat_bench.samples import Samples, peers_of, section
 from chat_bench.stats import clock, rounded, times
@@ -120,6 +121,13 @@ def warnings(results: dict[str, Any]) -> Iterator[str]:
         if part["commit"].endswith("-dirty"):
             yield f"{where} measured files that are not committed."
         samples = Samples(part["samples"])
+        stolen = [row["stolen"] for row in samples.rows if row.get("stolen", 0) > STOLEN_MAX]
+        if stolen:
+            yield (
+                f"{where}: in {len(stolen)} of {len(samples.rows)} samples the machine’s host took"
+                f" more than {STOLEN_MAX:.0%} of the processors, at most {max(stolen):.0%}, each of"
+                f" {TRIES_MAX} tries."
+            )
         for variant in samples.variants():
             if failed := samples.where(variant=variant).failed():
                 yield f"{where}: {failed:,} requests to {variant} failed, which do not count."

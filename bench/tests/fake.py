@@ -14,7 +14,7 @@ def sample(variant: str, **where: object) -> dict[str, Any]:
         "p999_us": 3 * latency, "requests": 1000, "seconds": 5.0, "failed": 0,
         "errors": {"status": 0, "timeout": 0}, "statuses": {}, "server_cpu_us": 1e6 / rps,
         "database_cpu_us": 5e5 / rps, "client_cpu_us": 8.0, "idle_memory": 12 << 20,
-        "peak_memory": 20 << 20,
+        "peak_memory": 20 << 20, "stolen": 0.01,
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import os
 import unittest
 
-from chat_bench import processes
+from chat_bench import processes, stolen
 
 
 class Processes(unittest.TestCase):
@@ -20,3 +20,7 @@ class Processes(unittest.TestCase):
         used = processes.usage(os.getpid())
         self.assertGreater(used.resident, 1 << 20)
         self.assertGreaterEqual(used.peak, used.resident)
+
+    def test_steal_is_a_part_of_all_time_but_guests_are_counted_once(self) -> None:
+        text = "cpu  40 0 20 30 0 0 0 10 5 5\ncpu0 1 1 1 1 1 1 1 1 1 1\n"
+        self.assertEqual(stolen.parse(text), (10, 100))

@@ -53,8 +53,9 @@ class Report(unittest.TestCase):
         compared = self.results["compare"]["mysql"]
         compared.update(finished=False, commit="0123abc-dirty")
         compared["samples"][0]["errors"]["timeout"] = 7
+        compared["samples"][1]["stolen"] = 0.31
         shown = "\n".join(report.warnings(self.results))
-        for word in ("interrupted", "not committed", "7 requests to chat-server"):
+        for word in ("interrupted", "not committed", "7 requests to chat-server", "in 1 of 120", "most 31%"):
             self.assertIn(word, shown)
 
     def test_a_part_that_was_not_measured_is_left_out(self) -> None:
