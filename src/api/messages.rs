@@ -4,13 +4,14 @@ use super::{
     Tag,
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
+    listing::Listing,
     message_to_post::{self, MessageToPost},
     parameter::{AcceptJson, Id, KeyHeader, Whole},
     payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
 };
 use crate::{
     message::{Message, MessageId, NewMessage},
-    rendering::{self, Rendering},
+    rendering::Rendering,
     store::{LATEST_MAX, Page, Posted, Store},
 };
 use poem_openapi::{
@@ -89,28 +90,6 @@ enum PostResponse {
         /// `true` when an earlier request with the same key stored the message
         #[oai(header = "Idempotency-Replayed")]
         Option<bool>,
-    ),
-}
-
-#[derive(ApiResponse)]
-enum ListResponse {
-    /// The messages
-    #[oai(status = 200)]
-    Ok(
-        Rendered<MessageListSchema>,
-        /// Names exactly these messages
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The messages are still the ones that `If-None-Match` names
-    #[oai(status = 304)]
-    NotModified(
-        /// Names exactly these messages
-        #[oai(header = "ETag")]
-        String,
-        /// As the 200 would have it
-        #[oai(header = "Cache-Control")]
-        String,
     ),
 }
 
@@ -209,9 +188,9 @@ impl MessagesApi {
         /// a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
-    ) -> Result<ListResponse, Failure<ListErrors>> {
+    ) -> Result<Listing<MessageListSchema>, Failure<ListErrors>> {
         let (limit, deadline) = (limit.0.count(), self.limits.deadline());
-        let Rendering { body, etag } = match (after.0, before.0) {
+        let rendering = match (after.0, before.0) {
             (None, None) => {
                 let latest = self.store.latest(deadline).await?;
                 if limit == LATEST_MAX {
@@ -231,10 +210,7 @@ impl MessagesApi {
                 render(self.store.messages(page, deadline).await?).await?
             }
         };
-        if if_none_match.0.is_some_and(|tags| rendering::is_named(&etag, &tags)) {
-            return Ok(ListResponse::NotModified(etag, "no-cache".into()));
-        }
-        Ok(ListResponse::Ok(body.into(), etag))
+        Ok(Listing::new(rendering, if_none_match.0.as_deref()))
     }
 
     /// Read one message

@@ -3,13 +3,14 @@
 //! - `messages.rs` with `message_to_post.rs`, `users.rs`, `health.rs`: the endpoints
 //! - `pages.rs`, `spec.rs`: the pages for people and the OpenAPI document
 //! - `error.rs`, `failure.rs`: the error contract, and how an endpoint declares its part of it
-//! - `parameter.rs`, `payload.rs`: what requests carry in URL, headers and body
+//! - `parameter.rs`, `payload.rs`, `listing.rs`: what requests and answers carry
 //! - `envelope.rs`: what every request goes through
 
 mod envelope;
 mod error;
 mod failure;
 mod health;
+mod listing;
 mod message_to_post;
 mod messages;
 mod pages;

@@ -4,15 +4,13 @@ use super::{
     Tag,
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
+    listing::Listing,
     parameter::{AcceptJson, Whole},
-    payload::{Rendered, RequestLimits},
+    payload::RequestLimits,
 };
-use crate::{
-    rendering::{self, Rendering},
-    store::Store,
-};
+use crate::{rendering::Rendering, store::Store};
 use poem_openapi::{
-    ApiResponse, Object, OpenApi,
+    Object, OpenApi,
     param::{Header, Query},
 };
 use serde::Serialize;
@@ -49,28 +47,6 @@ impl poem_openapi::types::Example for UserList {
     }
 }
 
-#[derive(ApiResponse)]
-enum ListResponse {
-    /// The names
-    #[oai(status = 200)]
-    Ok(
-        Rendered<UserList>,
-        /// Names exactly these names
-        #[oai(header = "ETag")]
-        String,
-    ),
-    /// The names are still the ones that `If-None-Match` names
-    #[oai(status = 304)]
-    NotModified(
-        /// Names exactly these names
-        #[oai(header = "ETag")]
-        String,
-        /// As the 200 would have it
-        #[oai(header = "Cache-Control")]
-        String,
-    ),
-}
-
 struct ListErrors;
 impl Codes for ListErrors {
     const CODES: &'static [Code] = database_codes![InvalidParameter];
@@ -92,9 +68,9 @@ impl UsersApi {
         /// a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
-    ) -> Result<ListResponse, Failure<ListErrors>> {
+    ) -> Result<Listing<UserList>, Failure<ListErrors>> {
         let (limit, deadline) = (limit.0.count(), self.limits.deadline());
-        let Rendering { body, etag } = match after.0 {
+        let rendering = match after.0 {
             None => {
                 let first = self.store.first_users(deadline).await?;
                 if limit == LIMIT_MAX {
@@ -109,10 +85,7 @@ impl UsersApi {
                 render(&self.store.users(after, limit + 1, deadline).await?, limit)?
             }
         };
-        if if_none_match.0.is_some_and(|tags| rendering::is_named(&etag, &tags)) {
-            return Ok(ListResponse::NotModified(etag, "no-cache".into()));
-        }
-        Ok(ListResponse::Ok(body.into(), etag))
+        Ok(Listing::new(rendering, if_none_match.0.as_deref()))
     }
 }
 

@@ -224,3 +224,36 @@ impl Source for FirstUsers {
         self.last = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::OffsetDateTime;
+
+    /// Messages with these ids, and the anchor's id.
+    fn anchor_of(ids: impl IntoIterator<Item = MessageId>) -> Option<MessageId> {
+        let message = |id| {
+            let (user, text) = (String::new(), String::new());
+            Arc::new(Message { id, user, text, created_at: OffsetDateTime::UNIX_EPOCH })
+        };
+        let messages: Vec<_> = ids.into_iter().map(message).collect();
+        anchor(&messages).map(|index| messages[index].id)
+    }
+
+    #[test]
+    fn without_gaps_the_newest_message_is_the_anchor() {
+        assert_eq!(anchor_of((101..=200).rev()), Some(200));
+    }
+
+    #[test]
+    fn the_anchor_is_below_the_lowest_gap() {
+        assert_eq!(anchor_of((100..=200).rev().filter(|id| *id != 150)), Some(149));
+        assert_eq!(anchor_of((99..=200).rev().filter(|id| ![101, 199].contains(id))), Some(100));
+    }
+
+    #[test]
+    fn a_page_that_is_not_full_has_no_anchor() {
+        assert_eq!(anchor_of((1..=99).rev()), None);
+        assert_eq!(anchor_of([]), None);
+    }
+}
