@@ -65,7 +65,7 @@ async fn a_silent_database_costs_no_request_more_than_its_time() {
     let flags = ["--request-timeout", "700ms", "--database-max-connections", "6"];
     let (app, proxy, database) = app_behind_proxy(&flags).await;
     app.say("bob", "before").await;
-    // Another session holds a row that both connections come to wait for, in the middle of a query.
+    // Another session holds a row that the posts come to wait for, in the middle of a query.
     let mut other = connect_mysql(&database.url).await.unwrap();
     other.execute("begin").await.unwrap();
     other.execute("insert into users (name) values ('eve')").await.unwrap();
@@ -90,6 +90,21 @@ async fn a_silent_database_costs_no_request_more_than_its_time() {
         app.say("bob", &number.to_string()).await;
     }
     assert!(database.count_messages().await >= 31);
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn connections_that_rest_when_the_database_falls_silent_are_not_waited_for() {
+    let (app, proxy, _database) = app_behind_proxy(&[]).await;
+    app.say("bob", "before").await;
+    assert_eq!(app.messages().await.len(), 1);
+    app.get_json("/users").await;
+    proxy.set(Network::Silent);
+    // After a quiet second all connections are given back, into the silence.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    proxy.set(Network::Works);
+    app.wait_until_ready().await;
+    timeout(Duration::from_secs(2), app.say("bob", "after")).await.expect("a connection is free");
 }
 
 #[tokio::test]
