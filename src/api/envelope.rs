@@ -1,5 +1,5 @@
-//! What every request goes through, whoever answers it: a trace id, a span, the security headers,
-//! and the error contract, for panics and the framework's own errors too.
+//! What every request goes through, whoever answers it: a trace id, the security headers, and the
+//! error contract, for panics and the framework's own errors too.
 
 use super::{App, error::ApiError, spec::RoutePattern};
 use futures_util::{FutureExt, future::BoxFuture};
@@ -8,7 +8,10 @@ use poem::{
     endpoint::DynEndpoint,
     http::{HeaderMap, HeaderValue, Method, header, header::HeaderName},
 };
-use std::{any::Any, panic::AssertUnwindSafe};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 use tracing::{error, info, info_span, warn};
 use uuid::Uuid;
 
@@ -60,9 +63,13 @@ impl DynEndpoint for Envelope {
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        let answer = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         Box::pin(async move {
-            let error = match answer.await {
+            let answer = match answer {
+                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let error = match answer {
                 Ok(Ok(response)) => return Ok(finish(response, &trace_id)),
                 Ok(Err(error)) => ApiError::from(error),
                 Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
@@ -150,15 +157,28 @@ mod tests {
     use super::*;
     use poem::EndpointExt;
 
+    /// Panics before it makes a future.
+    struct PanicsAtOnce;
+
+    impl DynEndpoint for PanicsAtOnce {
+        type Output = Response;
+
+        fn call(&self, _: Request) -> BoxFuture<'_, Result<Response>> {
+            panic!("secret")
+        }
+    }
+
     #[tokio::test]
     async fn a_panic_becomes_an_internal_error_without_details() {
-        let panics = poem::endpoint::make(|_| async { panic!("secret") as Response });
-        let app = Envelope::around(panics.boxed(), Vec::new());
-        let response = app.call(Request::default()).await.unwrap();
-        assert_eq!(response.status(), 500);
-        assert!(response.headers().contains_key(REQUEST_ID));
-        let body = response.into_body().into_string().await.unwrap();
-        assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
+        let panics_later = poem::endpoint::make(|_| async { panic!("secret") as Response });
+        for inner in [panics_later.boxed(), Box::new(PanicsAtOnce)] {
+            let app = Envelope::around(inner, Vec::new());
+            let response = app.call(Request::default()).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert!(response.headers().contains_key(REQUEST_ID));
+            let body = response.into_body().into_string().await.unwrap();
+            assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
+        }
     }
 
     #[test]
