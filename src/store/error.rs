@@ -2,6 +2,10 @@
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
 use std::sync::Arc;
+use tokio::sync::TryAcquireError;
+
+/// MySQL's error number for a lock that another session kept for too long.
+const LOCK_WAIT: u16 = 1205;
 
 /// Why a store call has no result.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,6 +30,15 @@ pub enum StoreError {
 impl StoreError {
     pub(super) fn internal(error: sqlx::Error) -> Self {
         Self::Internal(Arc::new(error))
+    }
+}
+
+impl From<TryAcquireError> for StoreError {
+    fn from(error: TryAcquireError) -> Self {
+        match error {
+            TryAcquireError::NoPermits => Self::Overloaded,
+            TryAcquireError::Closed => Self::Closed,
+        }
     }
 }
 
@@ -95,16 +108,19 @@ impl Trouble {
     /// Error numbers as MySQL's and MariaDB's server error references list them.
     const fn of_mysql(number: u16) -> Option<Self> {
         match number {
-            1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1698 => Some(Self::AccessDenied),
+            // The last two: the password has expired.
+            1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1698 | 1820 | 1862 => {
+                Some(Self::AccessDenied)
+            }
             1046 | 1049 => Some(Self::DatabaseMissing),
             1054 | 1146 => Some(Self::NotMigrated),
             1290 | 1792 | 1836 | 3906 => Some(Self::ReadOnly),
-            // Lock wait, deadlock, and what MariaDB makes of the same conflict; then too many
-            // connections, out of space or memory.
-            1020 | 1205 | 1213 | 1021 | 1037 | 1038 | 1040 | 1041 | 1114 | 1203 | 1226 => {
-                Some(Self::Busy)
-            }
-            // A Galera node outside its cluster, a server going down, a connection cut by it.
+            // Lock wait, deadlock, and what MariaDB and Group Replication make of the same
+            // conflict; then too many connections, out of space or memory.
+            1020 | LOCK_WAIT | 1213 | 3101 | 1021 | 1037 | 1038 | 1040 | 1041 | 1114 | 1203
+            | 1226 => Some(Self::Busy),
+            // A node outside its cluster, a server going down or offline, a connection cut by it;
+            // the last two are ProxySQL's for a server that it cannot reach.
             1047
             | 1053
             | 1077
@@ -118,7 +134,12 @@ impl Trouble {
             | 1927
             | 2006
             | 2013
-            | 4031 => Some(Self::Unreachable),
+            | 3032
+            | 3100
+            | 3169
+            | 4031
+            | 9001
+            | 9002 => Some(Self::Unreachable),
             _ => None,
         }
     }
@@ -137,6 +158,13 @@ impl Trouble {
             _ => None,
         }
     }
+}
+
+/// Whether another session's lock was in the way for too long.
+pub fn is_lock_wait(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    let error = error.and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
+    error.is_some_and(|error| error.number() == LOCK_WAIT)
 }
 
 /// Whether the row is there already.

@@ -10,7 +10,7 @@ use super::error::StoreError;
 use futures_util::FutureExt;
 use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::yield_now,
     time::{Instant, timeout, timeout_at},
 };
@@ -47,10 +47,7 @@ impl<Q, A> Calls<Q, A> {
     /// Waits for the answer of an operation that begins after this. The question is served even
     /// when nobody waits any more, but not when an operation would begin after the deadline.
     pub async fn ask(&self, question: Q, deadline: Instant) -> Result<A, StoreError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::NoPermits => StoreError::Overloaded,
-            TryAcquireError::Closed => StoreError::Closed,
-        })?;
+        let place = Arc::clone(&self.places).try_acquire_owned()?;
         let (answer, answered) = oneshot::channel();
         let call = Call { question, deadline, answer, _place: place };
         self.sender.send(Some(call)).map_err(|_| StoreError::Closed)?;
@@ -148,11 +145,17 @@ impl<Q, A> Inbox<Q, A> {
         }
     }
 
-    /// An overloaded database must not be kept busy with what nobody waits for any more.
+    /// An overloaded database must not be kept busy with what nobody waits for any more. Deadlines
+    /// are not in order: they count from before a post's body was read.
     fn drop_expired(&mut self) {
         let now = Instant::now();
-        while let Some(call) = self.waiting.pop_front_if(|call| call.deadline <= now) {
-            call.answer(Err(StoreError::DeadlineExceeded));
+        let mut index = 0;
+        while let Some(call) = self.waiting.get(index) {
+            if call.deadline > now {
+                index += 1;
+            } else if let Some(call) = self.waiting.remove(index) {
+                call.answer(Err(StoreError::DeadlineExceeded));
+            }
         }
     }
 

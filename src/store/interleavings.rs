@@ -3,11 +3,14 @@
 //! The channels below it are atomic steps (tokio checks them with loom). So a step is one poll of a
 //! task that was woken, or an event from outside: the database finishes an operation, a client goes
 //! away, the store is closed. Each scenario runs once for each possible sequence of steps.
+//!
+//! The clock is not part of it: nothing rests and no call expires while the steps are explored.
 
 use super::{
     error::StoreError,
     inbox::{Call, Serve, inbox},
 };
+use futures_util::{FutureExt, future::join_all};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -20,7 +23,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{join, sync::oneshot, task::yield_now, time::Instant};
 
 /// The choices of one run; the runs go through all of them in order.
 #[derive(Default)]
@@ -252,10 +255,25 @@ fn closing_serves_what_was_taken_and_refuses_the_rest() {
 #[tokio::test]
 async fn what_nobody_waits_for_any_more_is_not_done() {
     let log = Arc::new(Mutex::new(Log::default()));
-    let (calls, inbox) = inbox::<usize, (usize, usize)>(2);
-    let late = calls.ask(0, Instant::now()).await;
-    assert!(matches!(late, Err(StoreError::DeadlineExceeded)));
+    let (calls, inbox) = inbox::<usize, (usize, usize)>(4);
+    let (over, in_time) = (Instant::now(), Instant::now() + Duration::from_hours(1));
+    // Their deadlines are not in order.
+    let asked = [over, in_time, over, over].into_iter().enumerate();
+    let mut asked = join_all(asked.map(|(number, deadline)| calls.ask(number, deadline)));
+    assert!((&mut asked).now_or_never().is_none());
     calls.close();
-    inbox.serve(Database(Arc::clone(&log))).await;
-    assert!(log.lock().unwrap().served.is_empty());
+    let finish = async {
+        while log.lock().unwrap().running.is_none() {
+            yield_now().await;
+        }
+        let _ = log.lock().unwrap().running.take().unwrap().send(Outcome::Done);
+    };
+    let (answers, (), ()) = join!(asked, inbox.serve(Database(Arc::clone(&log))), finish);
+    assert_eq!(log.lock().unwrap().served, [(1, 0)]);
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(answer) => assert_eq!((number, answer), (1, (1, 0))),
+            Err(error) => assert!(matches!(error, StoreError::DeadlineExceeded), "{error}"),
+        }
+    }
 }
