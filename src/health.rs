@@ -39,6 +39,12 @@ impl Health {
         *self.database.borrow()
     }
 
+    /// Whether the state has changed since its `changes` were these; brings them up to date.
+    pub fn has_changed_since(&self, changes: &mut u64) -> bool {
+        let seen = std::mem::replace(changes, self.database().changes);
+        seen != *changes
+    }
+
     /// Notes what a look at the database found; returns whether that is news.
     pub fn set_database(&self, trouble: Option<Trouble>) -> bool {
         self.database.send_if_modified(|state| {

@@ -23,9 +23,12 @@ use serde::Serialize;
 use std::{borrow::Borrow, sync::Arc};
 use time::OffsetDateTime;
 
-/// From how many bytes of text on, a page is rendered off the threads that serve connections. A
-/// page has up to 26 MB; at some GB/s for JSON and hash, this many take well below a millisecond.
+/// From how many bytes of text on, a page is rendered off the threads that serve connections. Fewer
+/// hold such a thread for less than a millisecond; the largest page, 26 MB, would hold it for tens.
 const BLOCKING_BYTES_MIN: usize = 256 * 1024;
+
+/// How many messages a reader asks for.
+type Limit = Whole<1, { LATEST_MAX as i64 }>;
 
 pub struct MessagesApi {
     pub store: Arc<Store>,
@@ -87,7 +90,8 @@ enum PostResponse {
         /// Where the message is
         #[oai(header = "Location")]
         String,
-        /// `true` when an earlier request with the same key stored the message
+        /// `true` when the message was stored before: by an earlier request with the same key, or
+        /// by an earlier attempt of this one
         #[oai(header = "Idempotency-Replayed")]
         Option<bool>,
     ),
@@ -177,8 +181,8 @@ impl MessagesApi {
         &self,
         _accept: AcceptJson,
         /// How many messages at most.
-        #[oai(default = "limit_default")]
-        limit: Query<Whole<1, 100>>,
+        #[oai(default = "Limit::greatest")]
+        limit: Query<Limit>,
         /// Only messages with a smaller id.
         before: Query<Option<Id>>,
         /// Only messages with a larger id: the ones that follow it directly, or with `before` the
@@ -233,10 +237,6 @@ impl<'a> From<&'a Message> for MessageView<'a> {
         let Message { id, ref user, ref text, created_at } = *message;
         Self { id, user, text, created_at }
     }
-}
-
-const fn limit_default() -> Whole<1, 100> {
-    Whole(100)
 }
 
 /// Renders a page.

@@ -18,6 +18,11 @@ use std::borrow::Cow;
 pub struct Whole<const MIN: i64, const MAX: i64>(pub i64);
 
 impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
+    /// As a default.
+    pub const fn greatest() -> Self {
+        Self(MAX)
+    }
+
     /// As a number of things.
     pub fn count(self) -> u32 {
         self.0.try_into().unwrap_or(u32::MAX)

@@ -8,7 +8,10 @@ use super::{
     parameter::{AcceptJson, Whole},
     payload::RequestLimits,
 };
-use crate::{rendering::Rendering, store::Store};
+use crate::{
+    rendering::Rendering,
+    store::{NAMES_MAX, Store},
+};
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Query},
@@ -17,7 +20,10 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// Most names in one answer, one less than [`Store::first_users`] has.
-const LIMIT_MAX: u32 = 1_000;
+const LIMIT_MAX: u32 = NAMES_MAX - 1;
+
+/// How many names a reader asks for.
+type Limit = Whole<1, { LIMIT_MAX as i64 }>;
 
 pub struct UsersApi {
     pub store: Arc<Store>,
@@ -60,8 +66,8 @@ impl UsersApi {
         &self,
         _accept: AcceptJson,
         /// How many names at most.
-        #[oai(default = "limit_default")]
-        limit: Query<Whole<1, 1000>>,
+        #[oai(default = "Limit::greatest")]
+        limit: Query<Limit>,
         /// Only names that come after this one.
         after: Query<Option<String>>,
         /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
@@ -94,8 +100,4 @@ fn render(names: &[String], limit: u32) -> Result<Rendering, ApiError> {
     let users = &names[..names.len().min(limit as usize)];
     let next = if users.len() < names.len() { users.last() } else { None };
     Rendering::json(&UserListView { users, next }).map_err(ApiError::internal)
-}
-
-const fn limit_default() -> Whole<1, 1000> {
-    Whole(1_000)
 }

@@ -8,7 +8,7 @@
 //! - A read begins after it was asked for, so it has every message acknowledged before that.
 //! - Every call ends by its deadline. No result never means success: the write may have happened,
 //!   and repeating it with the same key is safe.
-//! - A call goes on when its client goes away, so nothing is left half done.
+//! - A post goes on when its client goes away, so nothing is left half done.
 
 mod attempts;
 mod database;
@@ -27,7 +27,7 @@ mod watch;
 
 pub use database::Page;
 pub use error::{StoreError, Trouble};
-pub use shared_read::{FirstNames, LATEST_MAX, Latest};
+pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
 
 use crate::{
     config::Migrate,
@@ -40,12 +40,8 @@ use inbox::{Calls, Serve, inbox};
 use posts::Posts;
 use shared_read::{FirstUsers, LatestMessages, SharedRead};
 use std::sync::Arc;
-use tokio::{
-    sync::{Semaphore, TryAcquireError},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
 
 /// Most reads with a query of their own that may wait for a connection at once. Beyond it an answer
 /// would be late anyway.
@@ -64,7 +60,8 @@ pub struct StoreOptions<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Posted {
     Created(Message),
-    /// An earlier request with the same key stored it.
+    /// It was stored before: by an earlier request with the same key, or by an earlier attempt of
+    /// this one that seemed to have failed.
     Replayed(Message),
     /// An earlier request with the same key stored another text.
     KeyReused,
@@ -78,7 +75,7 @@ pub struct Store {
     latest: Calls<(), Arc<Latest>>,
     first_users: Calls<(), Arc<FirstNames>>,
     /// Reads with a query of their own.
-    reads: Arc<Semaphore>,
+    reads: Semaphore,
     tasks: TaskTracker,
 }
 
@@ -98,10 +95,10 @@ impl Store {
         let posts = Posts::new(database.session(Purpose::Posts), Arc::clone(&health));
         Ok(Self {
             posts: serve_by(&tasks, options.write_queue, posts),
-            // Each waits with its connection, and their number has a limit of its own.
+            // A client connection asks for one thing at a time, and the connections are limited.
             latest: serve_by(&tasks, Semaphore::MAX_PERMITS, latest),
             first_users: serve_by(&tasks, Semaphore::MAX_PERMITS, first_users),
-            reads: Arc::new(Semaphore::new(READS_MAX)),
+            reads: Semaphore::new(READS_MAX),
             database,
             health,
             tasks,
@@ -124,8 +121,6 @@ impl Store {
     }
 
     /// The first user names in byte order, up to [`NAMES_MAX`], by a read that many requests share.
-    ///
-    /// [`NAMES_MAX`]: shared_read::NAMES_MAX
     pub async fn first_users(&self, deadline: Instant) -> Result<Arc<FirstNames>, StoreError> {
         self.first_users.ask((), deadline).await
     }
@@ -153,11 +148,9 @@ impl Store {
         limit: u32,
         deadline: Instant,
     ) -> Result<Vec<String>, StoreError> {
-        self.read(deadline, move |mut session| {
-            let after = after.clone();
-            async move { session.users(&after, limit).await }
-        })
-        .await
+        let after = after.as_str();
+        self.read(deadline, move |mut session| async move { session.users(after, limit).await })
+            .await
     }
 
     /// Takes no more calls, waits until the ones under way are done, and closes the connections.
@@ -175,36 +168,20 @@ impl Store {
     async fn read<T, F>(
         &self,
         deadline: Instant,
-        query: impl Fn(Session) -> F + Send + Sync + 'static,
+        query: impl Fn(Session) -> F,
     ) -> Result<T, StoreError>
     where
-        T: Send + 'static,
-        F: Future<Output = sqlx::Result<T>> + Send,
+        F: Future<Output = sqlx::Result<T>>,
     {
-        let place = Arc::clone(&self.reads).try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::NoPermits => StoreError::Overloaded,
-            TryAcquireError::Closed => StoreError::Closed,
-        })?;
-        let (database, health) = (self.database.clone(), Arc::clone(&self.health));
-        let reading = async move {
-            let _place = place;
-            let mut attempts = Attempts::until(deadline, &health);
-            loop {
-                let session = database.session(Purpose::OtherReads);
-                if let Some(result) = attempts.attempt(query(session)).await? {
-                    return Ok(result);
-                }
+        let _place = self.reads.try_acquire()?;
+        let mut attempts = Attempts::until(deadline, &self.health);
+        loop {
+            let session = self.database.session(Purpose::OtherReads);
+            // Boxed, so that the handlers' futures stay small for the requests that do not come
+            // here.
+            if let Some(result) = attempts.attempt(Box::pin(query(session))).await? {
+                return Ok(result);
             }
-        };
-        // In a task of its own, because a handler is dropped when its client goes away, and a query
-        // that is given up costs its connection.
-        match self.tasks.spawn(reading.in_current_span()).await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is going.
-                Err(_) => Err(StoreError::Closed),
-            },
         }
     }
 }

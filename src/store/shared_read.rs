@@ -83,8 +83,7 @@ impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
 
     async fn serve(&mut self, waiting: &mut VecDeque<ReadCall<S>>) {
         let calls = std::mem::take(waiting);
-        let changes = self.health.database().changes;
-        if std::mem::replace(&mut self.changes, changes) != changes {
+        if self.health.has_changed_since(&mut self.changes) {
             self.rest();
         }
         let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(Instant::now);
