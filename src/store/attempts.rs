@@ -15,7 +15,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// How long one attempt may take. A database that keeps silent for so long on one connection may
-/// answer on another, and whoever waits behind this attempt should not wait for its whole deadline.
+/// answer on another. Longer than any wait for a lock (`mysql.rs`), which ends with an error: the
+/// same lock would be in the way on every other connection.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The attempts of one call.
@@ -41,7 +42,12 @@ impl<'a> Attempts<'a> {
         if let Some(trouble) = self.health.database().trouble {
             return Err(StoreError::Unavailable(trouble));
         }
-        let end = self.deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
+        let now = Instant::now();
+        // What is asked and given up at once costs its connection.
+        if now >= self.deadline {
+            return Err(self.out_of_time());
+        }
+        let end = self.deadline.min(now + ATTEMPT_TIMEOUT);
         match timeout_at(end, operation).await {
             Ok(Ok(value)) => return Ok(Some(value)),
             Ok(Err(error)) => self.note(error)?,
@@ -50,11 +56,15 @@ impl<'a> Attempts<'a> {
         // A random part keeps the two sides of a deadlock from meeting again.
         let wake = Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64());
         if wake >= self.deadline {
-            return Err(self.last_trouble.map_or(StoreError::DeadlineExceeded, Unavailable));
+            return Err(self.out_of_time());
         }
         sleep_until(wake).await;
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         Ok(None)
+    }
+
+    fn out_of_time(&self) -> StoreError {
+        self.last_trouble.map_or(StoreError::DeadlineExceeded, Unavailable)
     }
 
     /// Fails unless the error is worth another attempt.

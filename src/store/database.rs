@@ -109,18 +109,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// Stores messages, and their users' names where those are new: all of it or nothing. The ids
-    /// are in the order of the messages.
+    /// Stores messages, and of these names the ones that are not stored: all of it or nothing. The
+    /// ids are in the order of the messages.
     pub async fn insert(
         &mut self,
         batch: &[&NewMessage],
-        new_names: &BTreeSet<&str>,
+        names: &BTreeSet<&str>,
     ) -> sqlx::Result<Vec<MessageId>> {
         let rows = batch.len().cast_signed() as i64;
         let first = match &self.database {
             Database::MySql(database) => {
                 let mut lease = self.mysql.take(database.pool(self.purpose)).await?;
-                let result = queries::mysql::insert(&mut lease, batch, new_names).await;
+                let result = queries::mysql::insert(&mut lease, batch, names).await;
                 let inserted = self.mysql.put(lease, result)?;
                 if batch.len() > 1 && !database.ids_are_consecutive() {
                     return self.ids_of(batch).await;
@@ -129,7 +129,7 @@ impl Session {
             }
             Database::Sqlite(database) => {
                 let mut lease = self.sqlite.take(&database.pool(self.purpose)).await?;
-                let result = queries::sqlite::insert(&mut lease, batch, new_names).await;
+                let result = queries::sqlite::insert(&mut lease, batch, names).await;
                 // The only writer of a file gives the rows of one statement consecutive ids.
                 self.sqlite.put(lease, result)?.last_insert_rowid() + 1 - rows
             }

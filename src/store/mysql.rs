@@ -4,7 +4,7 @@ use super::{database::Purpose, error::Trouble, lease::Kept, migrate, queries};
 use crate::config::Migrate;
 use anyhow::Context;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, MySqlPool,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
     migrate::Migrator,
     mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
     query, query_as, query_scalar,
@@ -51,6 +51,12 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt waits for another server's migration. Well inside [`STEP_TIMEOUT`].
 const LOCK_WAIT_SECONDS: u32 = 3;
 
+/// What holds in sessions of ours, whatever the server's defaults are: each statement is committed,
+/// and a wait for another session's lock on a row or a table ends after this many seconds. By
+/// default it takes 50 s or days, longer than any deadline.
+const SETTINGS: &str =
+    "set session autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";
+
 /// Connections are replaced after this time, so that a failover or a new password reaches all of
 /// them.
 const CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
@@ -79,24 +85,25 @@ impl MySql {
             "DATABASE_URL names {database}, which belongs to the database server itself"
         );
         let pool = MySqlPoolOptions::new()
-            .max_connections(connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(CONNECTION_LIFETIME);
         let probe = pool.clone().max_connections(1).acquire_timeout(PROBE_ACQUIRE_TIMEOUT);
+        let probe = probe.after_connect(|connection, _| {
+            Box::pin(async { connection.execute(SETTINGS).await.map(drop) })
+        });
         let consecutive = Arc::new(AtomicBool::new(true));
         let ids_are_consecutive = Arc::clone(&consecutive);
-        let lanes = pool.clone().max_connections(LANES).after_connect(move |connection, _| {
+        let pool = pool.after_connect(move |connection, _| {
             let consecutive = Arc::clone(&consecutive);
             Box::pin(async move {
-                consecutive
-                    .fetch_and(self::ids_are_consecutive(connection).await?, Ordering::AcqRel);
+                consecutive.fetch_and(set_up(connection).await?, Ordering::AcqRel);
                 Ok(())
             })
         });
-        let others = connections_max - LANES - 1;
+        let others = pool.clone().max_connections(connections_max - LANES - 1);
         Ok(Self {
-            pool: pool.max_connections(others).connect_lazy_with(options.clone()),
-            lanes: lanes.connect_lazy_with(options.clone()),
+            pool: others.connect_lazy_with(options.clone()),
+            lanes: pool.max_connections(LANES).connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
             ids_are_consecutive,
             server,
@@ -118,6 +125,8 @@ impl MySql {
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let mut connection = step(self.connect_or_create(migrate)).await?;
+        // The other settings are not for migrations, which may have to wait.
+        step(connection.execute("set session autocommit = 1")).await?;
         if step(is_current(&mut connection)).await? {
             return step(connection.close()).await;
         }
@@ -235,14 +244,20 @@ async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Resul
     migrate::tables_exist(forgotten).map(drop)
 }
 
-/// Whether this connection gives the rows of one statement consecutive ids. Several writers of one
-/// cluster take turns, so that their ids never meet; and Galera changes the turns whenever a node
-/// comes or goes.
-async fn ids_are_consecutive(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+/// Makes a new connection fit for requests. Returns whether it gives the rows of one statement
+/// consecutive ids: several writers of one cluster take turns, so that their ids never meet; and
+/// Galera changes the turns whenever a node comes or goes.
+async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    connection.execute(SETTINGS).await?;
     let variables: Vec<(String, String)> = query_as(
         "show session variables where variable_name in ('auto_increment_increment', 'wsrep_on')",
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    if variables.iter().any(|(name, value)| name == "wsrep_on" && value == "ON") {
+        // A read waits until this node has what was committed on the others before it. Probing
+        // does not, so that a node which lags behind is slow, but not unready.
+        connection.execute("set session wsrep_sync_wait = 1").await?;
+    }
     Ok(variables.iter().all(|(_, value)| matches!(value.as_str(), "1" | "OFF")))
 }

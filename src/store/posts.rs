@@ -5,7 +5,7 @@ use super::{
     Posted,
     attempts::Attempts,
     database::Session,
-    error::{StoreError, is_unique_violation},
+    error::{StoreError, Trouble, is_lock_wait, is_unique_violation},
     inbox::{Call, Serve},
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     message::{Message, NewMessage},
 };
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -32,6 +32,10 @@ const BYTES_MAX: usize = 512 * 1024;
 /// How often a batch may meet a duplicate that was not there when it looked.
 const RACES_MAX: usize = 3;
 
+/// How often a batch may meet another session's lock and go on; whoever meets one after that fails.
+/// Each time takes a second or two, for which all who come later wait.
+const LOCK_WAITS_MAX: usize = 1;
+
 type PostCall = Call<NewMessage, Posted>;
 
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl Posts {
         Self { session, health, names: KnownNames::default(), changes: 0 }
     }
 
-    /// Stores calls together, again and again until their time is over.
+    /// Stores calls together, again and again until their time is over or a lock is in the way.
     async fn store(&mut self, calls: &[PostCall]) -> Result<Vec<Posted>, StoreError> {
         let batch: Vec<&NewMessage> = calls.iter().map(|call| &call.question).collect();
         let deadline = calls.iter().map(|call| call.deadline).max();
@@ -57,7 +61,7 @@ impl Posts {
         let mut again = false;
         loop {
             if let Some(posted) = attempts.attempt(pin!(self.attempt(&batch, again))).await? {
-                return Ok(posted);
+                return posted.ok_or(StoreError::Unavailable(Trouble::Busy));
             }
             // An attempt that seems to have failed may have stored all the same; and the next one
             // may find a database that was made anew.
@@ -66,14 +70,22 @@ impl Posts {
         }
     }
 
-    async fn attempt(&mut self, batch: &[&NewMessage], again: bool) -> sqlx::Result<Vec<Posted>> {
+    /// `None` when another session's lock was in the way for too long.
+    async fn attempt(
+        &mut self,
+        batch: &[&NewMessage],
+        again: bool,
+    ) -> sqlx::Result<Option<Vec<Posted>>> {
         let mut result = self.commit(batch, again).await;
         for _ in 0..RACES_MAX {
             if result.as_ref().err().is_some_and(is_unique_violation) {
                 result = self.commit(batch, true).await;
             }
         }
-        result
+        match result {
+            Err(error) if is_lock_wait(&error) => Ok(None),
+            result => result.map(Some),
+        }
     }
 
     /// Stores a batch of which some may be stored already: if `again`, any of them, otherwise the
@@ -110,9 +122,9 @@ impl Posts {
 
     /// Stores messages that are not stored yet: all or none.
     async fn insert(&mut self, batch: &[&NewMessage]) -> sqlx::Result<Vec<Message>> {
-        let new_names = self.names.missing(batch);
-        let ids = self.session.insert(batch, &new_names).await?;
-        self.names.add(&new_names);
+        let names = self.names.unknown(batch);
+        let ids = self.session.insert(batch, &names).await?;
+        self.names.add(&names);
         Ok(batch.iter().zip(ids).map(|(message, id)| message.stored_as(id)).collect())
     }
 }
@@ -120,14 +132,15 @@ impl Posts {
 impl Serve<NewMessage, Posted> for Posts {
     const ROUNDS: usize = 1;
 
-    /// What fails for good is split until the message that is at fault fails alone.
+    /// What fails for good is split until the message that is at fault fails alone. What meets a
+    /// lock, most often one on a user's name, is split by user and comes last.
     async fn serve(&mut self, waiting: &mut VecDeque<PostCall>) {
-        let changes = self.health.database().changes;
-        if std::mem::replace(&mut self.changes, changes) != changes {
+        if self.health.has_changed_since(&mut self.changes) {
             self.rest();
         }
-        let mut parts = vec![one_statement(waiting)];
-        while let Some(mut calls) = parts.pop() {
+        let mut parts = VecDeque::from([one_statement(waiting)]);
+        let mut lock_waits = 0;
+        while let Some(mut calls) = parts.pop_front() {
             match self.store(&calls).await {
                 Ok(posted) => {
                     for (call, posted) in calls.into_iter().zip(posted) {
@@ -136,7 +149,11 @@ impl Serve<NewMessage, Posted> for Posts {
                 }
                 Err(StoreError::Internal(_)) if calls.len() > 1 => {
                     let second = calls.split_off(calls.len() / 2);
-                    parts.extend([second, calls]);
+                    parts.extend([calls, second]);
+                }
+                Err(StoreError::Unavailable(Trouble::Busy)) if lock_waits < LOCK_WAITS_MAX => {
+                    lock_waits += 1;
+                    parts.extend(by_user(calls));
                 }
                 Err(error) => {
                     self.rest();
@@ -166,16 +183,32 @@ fn found(message: &NewMessage, stored: &Message) -> Posted {
     }
 }
 
-/// Takes as many calls as one statement holds. Always a power of two, so that the databases keep a
-/// handful of prepared statements; the rest is first in the next one.
+/// Takes as many calls as one statement holds; the rest is first in the next one.
 fn one_statement(waiting: &mut VecDeque<PostCall>) -> Vec<PostCall> {
-    let bytes = waiting.iter().scan(0, |sum, PostCall { question, .. }| {
-        *sum += question.user.as_str().len() + question.text.as_str().len();
+    let bytes = waiting.iter().map(|PostCall { question, .. }| {
+        question.user.as_str().len() + question.text.as_str().len()
+    });
+    let rows = rows_of_one_statement(bytes);
+    waiting.drain(..rows.min(waiting.len())).collect()
+}
+
+/// How many messages of these sizes one statement holds. Always a power of two, so that the
+/// databases keep a handful of prepared statements.
+fn rows_of_one_statement(bytes: impl Iterator<Item = usize>) -> usize {
+    let sums = bytes.take(ROWS_MAX).scan(0, |sum, bytes| {
+        *sum += bytes;
         Some(*sum)
     });
-    let fitting = bytes.take(ROWS_MAX).take_while(|sum| *sum <= BYTES_MAX).count();
-    let count = 1 << fitting.max(1).ilog2();
-    waiting.drain(..count.min(waiting.len())).collect()
+    let fitting = sums.take_while(|sum| *sum <= BYTES_MAX).count();
+    1 << fitting.max(1).ilog2()
+}
+
+fn by_user(calls: Vec<PostCall>) -> impl Iterator<Item = Vec<PostCall>> {
+    let mut parts: BTreeMap<String, Vec<PostCall>> = BTreeMap::new();
+    for call in calls {
+        parts.entry(call.question.user.as_str().to_owned()).or_default().push(call);
+    }
+    parts.into_values()
 }
 
 /// Cuts a batch into parts whose sizes are powers of two.
@@ -188,7 +221,7 @@ fn powers_of_two<T>(mut batch: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// Users who are known to be stored, so that their next messages need not say it again.
+/// Users who are known to be stored, so that their next messages need not ask for them.
 #[derive(Debug)]
 struct KnownNames {
     names: HashSet<String>,
@@ -196,14 +229,14 @@ struct KnownNames {
 }
 
 impl KnownNames {
-    /// Beyond it all are forgotten, which costs each of them one more insert that changes nothing.
+    /// Beyond it all are forgotten, and looked up again.
     const COUNT_MAX: usize = 16 * 1024;
 
-    /// The same after this time, so that a name which somebody removed by hand comes back with its
-    /// user's next message but few.
+    /// The same after this time. A name that somebody removed by hand comes back with the first
+    /// message that its user posts after it.
     const AGE_MAX: Duration = Duration::from_secs(10);
 
-    fn missing<'a>(&mut self, batch: &[&'a NewMessage]) -> BTreeSet<&'a str> {
+    fn unknown<'a>(&mut self, batch: &[&'a NewMessage]) -> BTreeSet<&'a str> {
         if self.names.len() > Self::COUNT_MAX || self.since.elapsed() > Self::AGE_MAX {
             *self = Self::default();
         }
@@ -220,5 +253,33 @@ impl KnownNames {
 impl Default for KnownNames {
     fn default() -> Self {
         Self { names: HashSet::new(), since: Instant::now() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many rows each statement has when messages of these sizes wait.
+    fn statements(mut bytes: &[usize]) -> Vec<usize> {
+        let mut rows = Vec::new();
+        while !bytes.is_empty() {
+            rows.push(rows_of_one_statement(bytes.iter().copied()));
+            bytes = &bytes[rows[rows.len() - 1]..];
+        }
+        rows
+    }
+
+    #[test]
+    fn a_statement_has_a_power_of_two_of_messages() {
+        assert_eq!(statements(&[10; 77]), [64, 8, 4, 1]);
+        assert_eq!(statements(&[10; 600]), [256, 256, 64, 16, 8]);
+    }
+
+    #[test]
+    fn a_statement_has_a_limited_number_of_bytes_or_one_message() {
+        assert_eq!(statements(&[BYTES_MAX / 4; 9]), [4, 4, 1]);
+        assert_eq!(statements(&[BYTES_MAX / 4 + 1; 9]), [2, 2, 2, 2, 1]);
+        assert_eq!(statements(&[1, BYTES_MAX + 1, 1, 1]), [1, 1, 2]);
     }
 }

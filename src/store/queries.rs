@@ -11,24 +11,25 @@ macro_rules! queries {
                 Connection as _, Database, FromRow, QueryBuilder, Result, Row, query, query_as,
                 query_scalar,
             };
-            use std::collections::{BTreeSet, HashMap};
+            use std::collections::{BTreeSet, HashMap, HashSet};
             use uuid::Uuid;
 
             type Connection = <$database as Database>::Connection;
             type QueryResult = <$database as Database>::QueryResult;
 
-            /// Messages and the names of users who have said nothing before: all or nothing.
+            /// Messages, and of their users' names the ones that are not stored: all or nothing.
             pub async fn insert(
                 connection: &mut Connection,
                 batch: &[&NewMessage],
-                new_names: &BTreeSet<&str>,
+                names: &BTreeSet<&str>,
             ) -> Result<QueryResult> {
+                let new_names = missing_names(connection, names).await?;
                 if new_names.is_empty() {
                     // One statement is a transaction of its own.
                     return insert_messages(connection, batch).await;
                 }
                 let mut transaction = connection.begin_with($begin).await?;
-                insert_names(&mut transaction, new_names).await?;
+                insert_names(&mut transaction, &new_names).await?;
                 let inserted = insert_messages(&mut transaction, batch).await?;
                 transaction.commit().await?;
                 Ok(inserted)
@@ -51,7 +52,28 @@ macro_rules! queries {
                     .await
             }
 
-            /// Leaves out the names that are there already.
+            /// The names that are not stored. An insert that leaves them out by itself would wait
+            /// for whoever holds a lock on one of them; this read waits for nobody.
+            async fn missing_names<'a>(
+                connection: &mut Connection,
+                names: &BTreeSet<&'a str>,
+            ) -> Result<BTreeSet<&'a str>> {
+                if names.is_empty() {
+                    return Ok(BTreeSet::new());
+                }
+                let mut query =
+                    QueryBuilder::<$database>::new("select name from users where name in (");
+                let mut list = query.separated(", ");
+                for name in up_to_power_of_two(names) {
+                    list.push_bind(*name);
+                }
+                query.push(")");
+                let stored: Vec<String> = query.build_query_scalar().fetch_all(connection).await?;
+                let stored: HashSet<&str> = stored.iter().map(String::as_str).collect();
+                Ok(names.iter().copied().filter(|name| !stored.contains(name)).collect())
+            }
+
+            /// Leaves out the names that somebody else has stored meanwhile.
             async fn insert_names(
                 connection: &mut Connection,
                 names: &BTreeSet<&str>,

@@ -1,6 +1,8 @@
 //! Posts that wait are stored together, and each is answered for itself.
 
-use crate::harness::{TestApp, TestDatabase, connect_mysql, database_server, eventually};
+use crate::harness::{
+    TestApp, TestDatabase, connect_mysql, database_server, eventually, with_global,
+};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -79,17 +81,35 @@ async fn posts_that_are_stored_together_get_their_own_ids() {
 #[tokio::test]
 #[ignore = "needs a database server: make test"]
 async fn ids_are_right_where_several_writers_take_turns() {
-    let database = TestDatabase::new();
-    let mut server = database.url.clone();
-    server.set_path("");
-    let mut connection = connect_mysql(&server).await.unwrap();
-    // For everybody who connects from now on; the other tests do not mind.
-    connection.execute("set global auto_increment_increment = 7").await.unwrap();
-    let app = TestApp::start_on(&database).await;
-    each_is_stored_under_its_own_id(&app, &database).await;
-    connection.execute("set global auto_increment_increment = 1").await.unwrap();
-    let ids: Vec<_> = app.messages().await.iter().map(|m| m["id"].as_i64().unwrap()).collect();
-    assert!(ids.windows(2).any(|pair| pair[0] - pair[1] == 7), "the setting changed nothing");
+    // The other tests do not mind.
+    with_global("auto_increment_increment", "7", async {
+        let (app, database) = TestApp::start().await;
+        each_is_stored_under_its_own_id(&app, &database).await;
+        let ids: Vec<_> = app.messages().await.iter().map(|m| m["id"].as_i64().unwrap()).collect();
+        assert!(ids.windows(2).any(|pair| pair[0] - pair[1] == 7), "the setting changed nothing");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_posts_are_stored_by_few_statements() {
+    let (app, database) = TestApp::start().await;
+    database.execute("create table stamps (at varchar(40))").await.unwrap();
+    // Time stands still during a statement.
+    let trigger = if database_server().is_some() {
+        "create trigger stamp after insert on messages for each row \
+         insert into stamps values (now(6))"
+    } else {
+        "create trigger stamp after insert on messages \
+         begin insert into stamps values (julianday('now')); end"
+    };
+    database.execute(trigger).await.unwrap();
+    let texts: Vec<String> = (0..77).map(|number| format!("text {number}")).collect();
+    post_together(&app, &database, &texts).await;
+    assert_eq!(database.count("select count(*) from stamps").await, 78);
+    let statements = database.count("select count(distinct at) from stamps").await;
+    // The one that held all others up, and then 64, 8, 4 and 1.
+    assert!(statements <= 12, "{statements} statements");
 }
 
 #[tokio::test]

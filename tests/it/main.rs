@@ -13,6 +13,7 @@ mod harness;
 mod idempotency;
 mod lifecycle;
 mod limits;
+mod locks;
 mod messages;
 mod migrations;
 mod names;
