@@ -5,13 +5,15 @@ use crate::{
     config::{Config, Migrate},
     connection::Patience,
     health::Health,
-    server::{self, Service},
+    server::{self, Connections, Service},
     store::{Store, StoreOptions},
+    telemetry::{self, Sources, Stats},
 };
 use anyhow::Context;
+use prometheus::Registry;
 use secrecy::ExposeSecret;
 use std::{net::SocketAddr, sync::Arc};
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -63,10 +65,14 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
 pub async fn run(
     config: &Config,
     listeners: Listeners,
+    registry: &Registry,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
     let store = open_store(config, &health)?;
+    let connections = Arc::new(Connections::new(config.max_connections as usize));
+    let stats = Arc::new(stats(config, registry, &connections));
+    telemetry::observe(&connections, &health, &store);
     let parts = Parts {
         store: Arc::clone(&store),
         health: Arc::clone(&health),
@@ -74,13 +80,14 @@ pub async fn run(
             body_bytes_max: config.max_body_bytes as usize,
             timeout: config.request_timeout,
         },
+        stats: Arc::clone(&stats),
+        connections_max: connections.max,
     };
     let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
-    let connections = Arc::new(Semaphore::new(config.max_connections as usize));
-    let service = |app, places: &Arc<Semaphore>| Service {
+    let service = |app, connections: &Arc<Connections>| Service {
         app,
         refusing: api::refusing(&parts, Code::Overloaded),
-        places: Arc::clone(places),
+        connections: Arc::clone(connections),
         patience,
         health: Arc::clone(&health),
     };
@@ -91,15 +98,15 @@ pub async fn run(
     let public = service(app, &connections);
     let public = tokio::spawn(server::serve(listeners.public, public, stop_public.clone()));
     let ops = listeners.ops.map(|listener| {
-        let ops = service(api::ops(&parts), &Arc::new(Semaphore::new(OPS_CONNECTIONS_MAX)));
+        let ops = service(api::ops(&parts), &Arc::new(Connections::new(OPS_CONNECTIONS_MAX)));
         tokio::spawn(server::serve(listener, ops, stop_ops.clone()))
     });
     let (keeper, migrate) = (Arc::clone(&store), config.migrate);
     let keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
+    let history = tokio::spawn(async move { stats.keep().await });
     stop.await;
 
-    let open = config.max_connections as usize - connections.available_permits();
-    info!(connections = open, "Stopping: not ready any more");
+    info!(connections = connections.open(), "Stopping: not ready any more");
     health.set_draining();
     let drain = async {
         tokio::time::sleep(config.shutdown_delay).await;
@@ -108,6 +115,7 @@ pub async fn run(
         keeper.abort();
         let _ = keeper.await;
         store.close().await;
+        history.abort();
         // Last, because somebody may want to see how stopping goes.
         stop_ops.cancel();
         if let Some(ops) = ops {
@@ -137,6 +145,16 @@ pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
     }
     store.close().await;
     Ok(())
+}
+
+fn stats(config: &Config, registry: &Registry, connections: &Arc<Connections>) -> Stats {
+    let (now, peak) = (Arc::clone(connections), Arc::clone(connections));
+    let sources = Sources {
+        connections: Box::new(move || now.open()),
+        connections_peak: Box::new(move || peak.take_peak()),
+    };
+    let t = config.apdex_t;
+    Stats::new(registry.clone(), t, t * telemetry::APDEX_TOLERANCE, sources)
 }
 
 fn open_store(config: &Config, health: &Arc<Health>) -> anyhow::Result<Arc<Store>> {

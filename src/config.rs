@@ -19,8 +19,8 @@ pub struct Config {
     #[arg(long, env, default_value = "0.0.0.0:8081")]
     pub listen_addr: SocketAddr,
 
-    /// Address and port for the operations endpoints (/livez, /readyz, /version), which then leave
-    /// the public port, so that nobody outside sees them
+    /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics,
+    /// /stats), which then leave the public port, so that nobody outside sees them
     #[arg(long, env)]
     pub ops_addr: Option<SocketAddr>,
 
@@ -80,6 +80,11 @@ pub struct Config {
     /// How long stopping may take in all, the delay included. What is not finished then is cut off
     #[arg(long, env, default_value = "30s", value_parser = duration_or_none)]
     pub shutdown_timeout: Duration,
+
+    /// T of Apdex: who is answered within it is satisfied, within four times it is tolerating. A
+    /// bound of the response times at /metrics
+    #[arg(long, env, default_value = "500ms", value_parser = duration)]
+    pub apdex_t: Duration,
 
     /// How the log looks
     #[arg(long, env, default_value = "auto")]

@@ -13,6 +13,8 @@ pub struct DatabaseState {
     pub trouble: Option<Trouble>,
     /// When it came into this state.
     pub since: OffsetDateTime,
+    /// The last trouble there was, and when it came, also when it is over.
+    pub last_trouble: Option<(Trouble, OffsetDateTime)>,
     /// How often the state has changed. What was known of the database before a change may not hold
     /// after it: somebody may have made it anew.
     pub changes: u64,
@@ -22,15 +24,25 @@ pub struct DatabaseState {
 pub struct Health {
     database: watch::Sender<DatabaseState>,
     started_at: OffsetDateTime,
+    served_since: OnceLock<OffsetDateTime>,
     draining_since: OnceLock<OffsetDateTime>,
 }
 
 impl Default for Health {
     fn default() -> Self {
         let started_at = OffsetDateTime::now_utc();
-        let starting =
-            DatabaseState { trouble: Some(Trouble::Starting), since: started_at, changes: 0 };
-        Self { database: watch::Sender::new(starting), started_at, draining_since: OnceLock::new() }
+        let starting = DatabaseState {
+            trouble: Some(Trouble::Starting),
+            since: started_at,
+            last_trouble: None,
+            changes: 0,
+        };
+        Self {
+            database: watch::Sender::new(starting),
+            started_at,
+            served_since: OnceLock::new(),
+            draining_since: OnceLock::new(),
+        }
     }
 }
 
@@ -50,11 +62,16 @@ impl Health {
         self.database.send_if_modified(|state| {
             let news = state.trouble != trouble;
             if news {
+                let now = OffsetDateTime::now_utc();
                 *state = DatabaseState {
                     trouble,
-                    since: OffsetDateTime::now_utc(),
+                    since: now,
+                    last_trouble: trouble.map(|trouble| (trouble, now)).or(state.last_trouble),
                     changes: state.changes + 1,
                 };
+                if trouble.is_none() {
+                    self.served_since.get_or_init(|| now);
+                }
             }
             news
         })
@@ -69,8 +86,18 @@ impl Health {
         states.wait_for(settled).await.map_or_else(|_| self.database(), |state| *state)
     }
 
+    /// Since when the database has served for the first time, which ends the start.
+    pub fn served_since(&self) -> Option<OffsetDateTime> {
+        self.served_since.get().copied()
+    }
+
     pub const fn started_at(&self) -> OffsetDateTime {
         self.started_at
+    }
+
+    /// Whether requests should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.database().trouble.is_none() && self.draining_since().is_none()
     }
 
     /// Since when the server is stopping, if it is.

@@ -5,7 +5,8 @@ use chat_server::{
     api,
     app::{self, Listeners},
     config::{Command, Config, Migrate},
-    server, telemetry,
+    server,
+    telemetry::Telemetry,
 };
 use clap::Parser;
 use std::{io::Write, process::ExitCode, thread};
@@ -23,8 +24,7 @@ fn main() -> ExitCode {
         let printed = std::io::stdout().write_all(api::document().as_bytes());
         return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let started = telemetry::init(&config).and_then(|()| runtime());
-    match started.and_then(|runtime| runtime.block_on(serve(&config))) {
+    match run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Not by the log, which may not be set up: somebody has to see why nothing starts.
@@ -32,6 +32,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(config: &Config) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let telemetry = {
+        let _context = runtime.enter();
+        Telemetry::start(config)?
+    };
+    let result = runtime.block_on(serve(config, &telemetry));
+    // Off the runtime, which still has to send it.
+    telemetry.stop();
+    result
 }
 
 /// At least two workers, so that one that is busy for long does not stop the others on a single
@@ -45,7 +57,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     if config.migrate == Migrate::Only {
@@ -68,7 +80,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         warn!("Second signal: stopping at once");
         std::process::exit(130);
     });
-    app::run(config, listeners, async { drop(stopped.await) }).await
+    app::run(config, listeners, &telemetry.registry, async { drop(stopped.await) }).await
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -7,7 +7,15 @@ use crate::{
     health::Health,
 };
 use futures_util::FutureExt;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -28,14 +36,42 @@ const REFUSALS_MAX: usize = 256;
 const REFUSAL_PATIENCE: Patience =
     Patience { head: Duration::from_secs(2), idle: Duration::from_secs(2) };
 
+/// The places for connections, and how many were ever taken at a time.
+#[derive(Debug)]
+pub struct Connections {
+    places: Arc<Semaphore>,
+    pub max: usize,
+    peak: AtomicUsize,
+}
+
+impl Connections {
+    pub fn new(max: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(max)), max, peak: AtomicUsize::new(0) }
+    }
+
+    pub fn open(&self) -> usize {
+        self.max - self.places.available_permits()
+    }
+
+    /// The most that were open at a time since this was asked last.
+    pub fn take_peak(&self) -> usize {
+        self.peak.swap(self.open(), Ordering::Relaxed)
+    }
+
+    fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        self.peak.fetch_max(self.open(), Ordering::Relaxed);
+        Some(permit)
+    }
+}
+
 /// What one listener serves, and to how many.
 pub struct Service {
     /// Answers the requests.
     pub app: App,
     /// Answers those for whom there is no place.
     pub refusing: App,
-    /// One permit for each connection that may be open; the ones taken count those that are.
-    pub places: Arc<Semaphore>,
+    pub connections: Arc<Connections>,
     pub patience: Patience,
     pub health: Arc<Health>,
 }
@@ -62,14 +98,13 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
                 continue;
             }
         };
-        let (app, permit, patience) =
-            if let Ok(permit) = Arc::clone(&service.places).try_acquire_owned() {
-                (&app, permit, Some(service.patience))
-            } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                (&refusing, permit, None)
-            } else {
-                continue;
-            };
+        let (app, permit, patience) = if let Some(permit) = service.connections.admit() {
+            (&app, permit, Some(service.patience))
+        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+            (&refusing, permit, None)
+        } else {
+            continue;
+        };
         let stop = stop.clone();
         let health = Arc::clone(&service.health);
         let task = serve_one(stream, peer, Arc::clone(app), health, patience, permit, stop);

@@ -1,8 +1,14 @@
-//! What every request goes through, whoever answers it: a trace id, the security headers, and the
-//! error contract, for panics and the framework's own errors too.
+//! What every request goes through, whoever answers it: measuring, a trace id, the security headers,
+//! and the error contract, for panics and the framework's own errors too.
 
-use super::{App, error::ApiError, spec::RoutePattern};
+use super::{App, error::ApiError, spec::Routes};
+use crate::telemetry::Exchange;
 use futures_util::{FutureExt, future::BoxFuture};
+use opentelemetry::{
+    Context,
+    context::FutureExt as _,
+    trace::{SpanContext, TraceContextExt},
+};
 use poem::{
     Request, Response, Result,
     endpoint::DynEndpoint,
@@ -11,8 +17,9 @@ use poem::{
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
-use tracing::{error, info, info_span, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -29,24 +36,22 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub struct Envelope {
     inner: App,
-    routes: Vec<RoutePattern>,
+    routes: Routes,
 }
 
 impl Envelope {
-    /// `routes` is what the `Allow` header of a 405 is made from.
-    pub fn around(inner: App, routes: Vec<RoutePattern>) -> App {
+    /// `routes` are those of the application.
+    pub fn around(inner: App, routes: Routes) -> App {
         Box::new(Self { inner, routes })
     }
 
-    fn allow(&self, path: &str) -> String {
-        let mut methods: Vec<&str> = Vec::new();
-        for route in self.routes.iter().filter(|route| route.matches(path)) {
-            methods.push(route.method.as_str());
-            if route.method == Method::GET {
-                methods.push("HEAD");
-            }
+    /// Begins to measure, unless only operators ask.
+    fn begin(&self, request: &Request) -> Option<Exchange> {
+        let route = self.routes.find(request.uri().path());
+        if route.is_some_and(|route| route.for_operators) {
+            return None;
         }
-        methods.join(", ")
+        Some(Exchange::begin(request, route.map(|route| Arc::clone(&route.path))))
     }
 }
 
@@ -56,7 +61,9 @@ impl DynEndpoint for Envelope {
     /// The request is passed on before a future is made, because a future keeps what it was given
     /// until it ends, and a request is large.
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Response>> {
-        let trace_id = trace_id(request.headers());
+        let exchange = self.begin(&request);
+        let context = exchange.as_ref().and_then(Exchange::context).cloned();
+        let trace_id = trace_id(request.headers(), context.as_ref());
         let uri = request.uri().clone();
         let method = request.method().clone();
         // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
@@ -65,38 +72,61 @@ impl DynEndpoint for Envelope {
         }
         let answer = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
         Box::pin(async move {
-            let answer = match answer {
-                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
-                Err(panic) => Err(panic),
+            let answer = match (answer, &context) {
+                (Ok(answer), None) => AssertUnwindSafe(answer).catch_unwind().await,
+                (Ok(answer), Some(context)) => {
+                    AssertUnwindSafe(answer.with_context(context.clone())).catch_unwind().await
+                }
+                (Err(panic), _) => Err(panic),
             };
-            let error = match answer {
-                Ok(Ok(response)) => return Ok(finish(response, &trace_id)),
-                Ok(Err(error)) => ApiError::from(error),
-                Err(panic) => ApiError::internal(panic_message(panic.as_ref())),
+            let result = match answer {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(error)) => Err(ApiError::from(error)),
+                Err(panic) => Err(ApiError::internal(panic_message(panic.as_ref()))),
             };
-            log(&error, &trace_id, &method, uri.path());
-            let allow = self.allow(uri.path());
-            Ok(finish(error.respond(trace_id.clone(), &allow), &trace_id))
+            let (response, code) = match result {
+                Ok(response) => (response, None),
+                Err(error) => {
+                    log(&error, &trace_id, context, &method, uri.path());
+                    let allow = self.routes.allow(uri.path());
+                    (error.respond(trace_id.clone(), &allow), Some(error.code.name()))
+                }
+            };
+            if let Some(exchange) = exchange {
+                exchange.end(response.status().as_u16(), code);
+            }
+            Ok(finish(response, &trace_id))
         })
     }
 }
 
-fn log(error: &ApiError, trace_id: &str, method: &Method, path: &str) {
-    // A path may be as long as a head; the log needs only enough of it to recognise it.
-    let _span = info_span!(
-        "request",
-        trace_id,
-        http.request.method = shortened(method.as_str()),
-        url.path = shortened(path)
-    )
-    .entered();
+fn log(error: &ApiError, trace_id: &str, context: Option<Context>, method: &Method, path: &str) {
+    let span_id =
+        context.as_ref().map(|context| context.span().span_context().span_id().to_string());
+    // What goes to a collector gets the ids from here.
+    let _context = context.map(Context::attach);
     let (code, status) = (error.code.name(), error.code.status());
     let cause = error.cause().map(shortened);
+    macro_rules! line {
+        ($level:ident, $text:literal) => {
+            $level!(
+                trace_id,
+                span_id,
+                http.request.method = shortened(method.as_str()),
+                // A path may be as long as a head; the log needs only enough to recognise it.
+                url.path = shortened(path),
+                http.response.status_code = status,
+                code,
+                cause,
+                $text
+            )
+        };
+    }
     // Trouble of the database is an error once, where it is noticed; here it is thousands.
     match status {
-        500 => error!(code, http.response.status_code = status, cause, "Request failed"),
-        501.. => warn!(code, http.response.status_code = status, cause, "Request not served"),
-        _ => info!(code, http.response.status_code = status, cause, "Request refused"),
+        500 => line!(error, "Request failed"),
+        501.. => line!(warn, "Request not served"),
+        _ => line!(info, "Request refused"),
     }
 }
 
@@ -115,8 +145,12 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
     response
 }
 
-/// The trace id of the caller's `traceparent` header, or a new one.
-fn trace_id(headers: &HeaderMap) -> String {
+/// The trace id of the request's span, else of the caller's `traceparent` header, or a new one.
+fn trace_id(headers: &HeaderMap, context: Option<&Context>) -> String {
+    let traced = context.map(|context| context.span().span_context().clone());
+    if let Some(traced) = traced.filter(SpanContext::is_valid) {
+        return traced.trace_id().to_string();
+    }
     headers
         .get("traceparent")
         .and_then(|value| value.to_str().ok())
@@ -172,7 +206,7 @@ mod tests {
     async fn a_panic_becomes_an_internal_error_without_details() {
         let panics_later = poem::endpoint::make(|_| async { panic!("secret") as Response });
         for inner in [panics_later.boxed(), Box::new(PanicsAtOnce)] {
-            let app = Envelope::around(inner, Vec::new());
+            let app = Envelope::around(inner, Routes::default());
             let response = app.call(Request::default()).await.unwrap();
             assert_eq!(response.status(), 500);
             assert!(response.headers().contains_key(REQUEST_ID));

@@ -43,6 +43,19 @@ struct Check {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The last trouble there was, also when it is over.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<LastError>,
+}
+
+/// What went wrong.
+#[derive(Object, Serialize)]
+struct LastError {
+    kind: String,
+    /// When it began, in UTC.
+    #[serde(serialize_with = "rfc3339_milliseconds")]
+    at: OffsetDateTime,
 }
 
 /// Whether all is well, and what was looked at.
@@ -55,7 +68,7 @@ struct Report {
 /// Which build this is.
 #[derive(Object, Serialize)]
 #[oai(rename = "Version")]
-struct Build {
+pub struct Build {
     name: String,
     version: String,
     /// The commit it was built from, or `unknown`.
@@ -118,7 +131,7 @@ enum VersionResponse {
     Ok(Rendered<Build>),
 }
 
-struct NoErrors;
+pub struct NoErrors;
 impl Codes for NoErrors {
     const CODES: &'static [Code] = &[];
 }
@@ -147,14 +160,20 @@ impl HealthApi {
     #[oai(path = "/readyz", method = "get", operation_id = "ready")]
     async fn ready(&self, _accept: AcceptJson) -> Result<ReadyResponse, Failure<ReadyErrors>> {
         let database = self.health.database();
-        let draining = self.health.draining_since();
+        let last_error = database
+            .last_trouble
+            .map(|(trouble, at)| LastError { kind: trouble.as_str().into(), at });
+        let (since, phase) = match (self.health.draining_since(), self.health.served_since()) {
+            (Some(draining), _) => (draining, Some("draining")),
+            (None, Some(served)) => (served, None),
+            (None, None) => (self.health.started_at(), Some("starting")),
+        };
         let checks = vec![
-            check("database", database.since, database.trouble.map(Trouble::as_str)),
-            check(
-                "lifecycle",
-                draining.unwrap_or_else(|| self.health.started_at()),
-                draining.map(|_| "draining"),
-            ),
+            Check {
+                last_error,
+                ..check("database", database.since, database.trouble.map(Trouble::as_str))
+            },
+            check("lifecycle", since, phase),
         ];
         let ready = checks.iter().all(|check| check.status == Status::Ok);
         let status = if ready { Status::Ok } else { Status::Failed };
@@ -164,16 +183,22 @@ impl HealthApi {
     /// Which build is this?
     #[oai(path = "/version", method = "get", operation_id = "version")]
     async fn version(&self, _accept: AcceptJson) -> Result<VersionResponse, Failure<NoErrors>> {
-        Ok(VersionResponse::Ok(Rendered::new(&Build {
+        Ok(VersionResponse::Ok(Rendered::new(&Build::current())?))
+    }
+}
+
+impl Build {
+    pub fn current() -> Self {
+        Self {
             name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
             commit: option_env!("GIT_COMMIT").unwrap_or("unknown").into(),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
-        })?))
+        }
     }
 }
 
 fn check(name: &str, since: OffsetDateTime, reason: Option<&str>) -> Check {
     let status = if reason.is_none() { Status::Ok } else { Status::Failed };
-    Check { name: name.into(), status, since, reason: reason.map(Into::into) }
+    Check { name: name.into(), status, since, reason: reason.map(Into::into), last_error: None }
 }

@@ -1,6 +1,7 @@
 //! The HTTP table of contents: which endpoints there are, and what is around all of them.
 //!
-//! - `messages.rs` with `message_to_post.rs`, `users.rs`, `health.rs`: the endpoints
+//! - `messages.rs` with `message_to_post.rs`, `users.rs`: the endpoints for people
+//! - `health.rs`, `stats.rs`, `metrics.rs`: the endpoints for those who run it
 //! - `pages.rs`, `spec.rs`: the pages for people and the OpenAPI document
 //! - `error.rs`, `failure.rs`: the error contract, and how an endpoint declares its part of it
 //! - `parameter.rs`, `payload.rs`, `listing.rs`: what requests and answers carry
@@ -13,23 +14,28 @@ mod health;
 mod listing;
 mod message_to_post;
 mod messages;
+mod metrics;
 mod pages;
 mod parameter;
 mod payload;
 mod spec;
+mod stats;
 mod users;
 
 pub use error::Code;
 pub use payload::RequestLimits;
 pub use spec::document;
 
-use crate::{health::Health, store::Store};
+use crate::{health::Health, store::Store, telemetry::Stats};
 use envelope::Envelope;
 use health::HealthApi;
 use messages::MessagesApi;
+use metrics::MetricsApi;
 use pages::Pages;
 use poem::{EndpointExt, IntoEndpoint, Request, Response, endpoint::BoxEndpoint};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
+use spec::Routes;
+use stats::StatsApi;
 use std::sync::Arc;
 use users::UsersApi;
 
@@ -51,7 +57,12 @@ pub struct Parts {
     pub store: Arc<Store>,
     pub health: Arc<Health>,
     pub limits: RequestLimits,
+    pub stats: Arc<Stats>,
+    pub connections_max: usize,
 }
+
+/// The operations endpoints.
+type OperationsApi = (HealthApi, StatsApi, MetricsApi);
 
 /// Everything on one port.
 pub fn all(parts: &Parts) -> App {
@@ -65,7 +76,7 @@ pub fn public(parts: &Parts) -> App {
 
 /// The operations endpoints alone.
 pub fn ops(parts: &Parts) -> App {
-    Envelope::around(endpoint(operations(parts)), spec::routes::<HealthApi>())
+    Envelope::around(endpoint(operations(parts)), Routes::of::<OperationsApi>())
 }
 
 /// Answers every request with the same error; for connections beyond the limit. All but the
@@ -81,11 +92,11 @@ pub fn refusing(parts: &Parts, code: Code) -> App {
             }
         }
     });
-    Envelope::around(refuse.boxed(), Vec::new())
+    Envelope::around(refuse.boxed(), Routes::of::<(MessagesApi, UsersApi, OperationsApi)>())
 }
 
 fn with_pages<T: OpenApi + 'static>(api: T) -> App {
-    let mut routes = spec::routes::<T>();
+    let mut routes = Routes::of::<T>();
     let app = Pages::new::<T>(endpoint(api));
     routes.extend(app.routes());
     Envelope::around(Box::new(app), routes)
@@ -103,6 +114,12 @@ fn users(parts: &Parts) -> UsersApi {
     UsersApi { store: Arc::clone(&parts.store), limits: parts.limits }
 }
 
-fn operations(parts: &Parts) -> HealthApi {
-    HealthApi { health: Arc::clone(&parts.health) }
+fn operations(parts: &Parts) -> OperationsApi {
+    let (health, stats) = (Arc::clone(&parts.health), Arc::clone(&parts.stats));
+    let registry = stats.registry().clone();
+    (
+        HealthApi { health: Arc::clone(&health) },
+        StatsApi { stats, health, connections_max: parts.connections_max },
+        MetricsApi { registry },
+    )
 }

@@ -62,7 +62,11 @@ impl Pages {
     }
 
     pub fn routes(&self) -> impl Iterator<Item = RoutePattern> {
-        self.pages.iter().map(|page| RoutePattern { path: page.path.into(), method: Method::GET })
+        self.pages.iter().map(|page| RoutePattern {
+            path: page.path.into(),
+            method: Method::GET,
+            for_operators: page.path.starts_with("/dashboard"),
+        })
     }
 }
 

@@ -1,18 +1,21 @@
 //! The OpenAPI document, and what else is read off the endpoints' declarations.
 
 use super::{
+    Tag,
     error::{ApiError, Code},
     health::HealthApi,
     messages::MessagesApi,
+    metrics::MetricsApi,
+    stats::StatsApi,
     users::UsersApi,
 };
 use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
-    LicenseObject, OpenApi, OpenApiService,
-    registry::{MetaApi, Registry},
+    LicenseObject, OpenApi, OpenApiService, Tags,
+    registry::{MetaApi, MetaPath, Registry},
 };
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, marker::PhantomData};
+use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 const ABOUT: &str = "\
 People post short messages, everyone reads the latest ones and who has spoken.
@@ -44,7 +47,7 @@ impl<T: OpenApi> OpenApi for Declared<T> {
 
 /// The OpenAPI document of everything, as JSON.
 pub fn document() -> String {
-    json::<(MessagesApi, UsersApi, HealthApi)>()
+    json::<(MessagesApi, UsersApi, HealthApi, StatsApi, MetricsApi)>()
 }
 
 /// The OpenAPI document of some endpoints, as JSON.
@@ -102,14 +105,18 @@ fn example(code: Code) -> Value {
 }
 
 /// A path and one method that it answers.
+#[derive(Debug)]
 pub struct RoutePattern {
-    pub path: String,
+    pub path: Arc<str>,
     pub method: Method,
+    /// For those who run the server. Neither counted nor traced: what probes and scrapers see would
+    /// hide what people see.
+    pub for_operators: bool,
 }
 
 impl RoutePattern {
     /// Whether a path fits, `{name}` in the pattern standing for any one segment.
-    pub fn matches(&self, path: &str) -> bool {
+    fn matches(&self, path: &str) -> bool {
         self.path.split('/').count() == path.split('/').count()
             && self.path.split('/').zip(path.split('/')).all(|(pattern, segment)| {
                 pattern == segment || (pattern.starts_with('{') && !segment.is_empty())
@@ -117,13 +124,43 @@ impl RoutePattern {
     }
 }
 
-/// What the endpoints declare to answer.
-pub fn routes<T: OpenApi>() -> Vec<RoutePattern> {
-    let paths = T::meta().into_iter().flat_map(|api| api.paths);
-    paths
-        .flat_map(|path| {
-            let methods = path.operations.into_iter().map(|operation| operation.method);
-            methods.map(move |method| RoutePattern { path: path.path.clone(), method })
-        })
-        .collect()
+/// All that an application answers.
+#[derive(Debug, Default)]
+pub struct Routes(Vec<RoutePattern>);
+
+impl Routes {
+    /// What endpoints declare.
+    pub fn of<T: OpenApi>() -> Self {
+        let operations = |path: MetaPath| {
+            let template: Arc<str> = path.path.into();
+            path.operations.into_iter().map(move |operation| RoutePattern {
+                path: Arc::clone(&template),
+                method: operation.method,
+                for_operators: operation.tags.contains(&Tag::Operations.name()),
+            })
+        };
+        Self(T::meta().into_iter().flat_map(|api| api.paths).flat_map(operations).collect())
+    }
+
+    pub fn extend(&mut self, more: impl IntoIterator<Item = RoutePattern>) {
+        self.0.extend(more);
+    }
+
+    /// A route of a path, whatever its method.
+    pub fn find(&self, path: &str) -> Option<&RoutePattern> {
+        let exact = self.0.iter().find(|route| &*route.path == path);
+        exact.or_else(|| self.0.iter().find(|route| route.matches(path)))
+    }
+
+    /// The methods that a path answers, as the `Allow` header has them.
+    pub fn allow(&self, path: &str) -> String {
+        let mut methods: Vec<&str> = Vec::new();
+        for route in self.0.iter().filter(|route| route.matches(path)) {
+            methods.push(route.method.as_str());
+            if route.method == Method::GET {
+                methods.push("HEAD");
+            }
+        }
+        methods.join(", ")
+    }
 }

@@ -1,13 +1,15 @@
 //! One interface over the two kinds of database: each method is one operation on one connection.
 
-use super::{lease::Kept, mysql::MySql, queries, sqlite::Sqlite};
+use super::{error::Trouble, lease::Kept, mysql::MySql, queries, sqlite::Sqlite};
 use crate::{
     config::Migrate,
     message::{Message, MessageId, NewMessage},
+    telemetry::observed,
 };
 use anyhow::bail;
 use std::{
     collections::{BTreeSet, HashMap},
+    pin::pin,
     sync::Arc,
 };
 use uuid::Uuid;
@@ -66,6 +68,26 @@ impl Database {
         }
     }
 
+    /// As the semantic conventions call it. MariaDB speaks MySQL, and nobody here asks which it is.
+    const fn system(&self) -> &'static str {
+        match self {
+            Self::MySql(_) => "mysql",
+            Self::Sqlite(_) => "sqlite",
+        }
+    }
+
+    /// The connections, by pool.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        match self {
+            Self::MySql(database) => {
+                database.pools().map(|(name, pool)| pool_use(name, pool)).into()
+            }
+            Self::Sqlite(database) => {
+                database.named_pools().map(|(name, pool)| pool_use(name, &pool)).into()
+            }
+        }
+    }
+
     /// A way to the database for one task.
     pub fn session(&self, purpose: Purpose) -> Session {
         let database = self.clone();
@@ -78,6 +100,26 @@ impl Database {
             Self::Sqlite(database) => database.close().await,
         }
     }
+}
+
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    pub name: &'static str,
+    pub idle: usize,
+    pub used: usize,
+    pub max: u32,
+}
+
+fn pool_use<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> PoolUse {
+    let (size, idle) = (pool.size() as usize, pool.num_idle());
+    let max = pool.options().get_max_connections();
+    PoolUse { name, idle, used: size.saturating_sub(idle), max }
+}
+
+/// What metrics and traces call an error.
+fn kind_of(error: &sqlx::Error) -> &'static str {
+    Trouble::of(error).map_or("_OTHER", Trouble::as_str)
 }
 
 /// Runs one of the shared queries on the session's connection.
@@ -116,6 +158,16 @@ impl Session {
         batch: &[&NewMessage],
         names: &BTreeSet<&str>,
     ) -> sqlx::Result<Vec<MessageId>> {
+        let (system, size) = (self.database.system(), Some(batch.len()));
+        let call = pin!(self.insert_all(batch, names));
+        observed(&queries::INSERT_MESSAGES, system, size, call, |_| None, kind_of).await
+    }
+
+    async fn insert_all(
+        &mut self,
+        batch: &[&NewMessage],
+        names: &BTreeSet<&str>,
+    ) -> sqlx::Result<Vec<MessageId>> {
         let rows = batch.len().cast_signed() as i64;
         let first = match &self.database {
             Database::MySql(database) => {
@@ -149,16 +201,24 @@ impl Session {
         &mut self,
         dedups: &[Uuid],
     ) -> sqlx::Result<HashMap<Uuid, Message>> {
-        run!(self, messages_by_dedup(dedups))
+        let (system, size) = (self.database.system(), Some(dedups.len()));
+        let call = pin!(async { run!(self, messages_by_dedup(dedups)) });
+        let rows = |found: &HashMap<_, _>| Some(found.len());
+        observed(&queries::MESSAGES_BY_DEDUP, system, size, call, rows, kind_of).await
     }
 
     pub async fn messages(&mut self, page: Page) -> sqlx::Result<Vec<Message>> {
+        let system = self.database.system();
+        let rows = |messages: &Vec<Message>| Some(messages.len());
         match page {
             Page::Newest { after, before, limit } => {
-                run!(self, newest_messages(after, before, limit))
+                let call = pin!(async { run!(self, newest_messages(after, before, limit)) });
+                observed(&queries::NEWEST_MESSAGES, system, None, call, rows, kind_of).await
             }
             Page::Following { after, limit } => {
-                let mut messages: Vec<Message> = run!(self, oldest_messages(after, limit))?;
+                let call = pin!(async { run!(self, oldest_messages(after, limit)) });
+                let statement = &queries::OLDEST_MESSAGES;
+                let mut messages = observed(statement, system, None, call, rows, kind_of).await?;
                 messages.reverse();
                 Ok(messages)
             }
@@ -166,12 +226,18 @@ impl Session {
     }
 
     pub async fn message(&mut self, id: MessageId) -> sqlx::Result<Option<Message>> {
-        run!(self, message_by_id(id))
+        let system = self.database.system();
+        let call = pin!(async { run!(self, message_by_id(id)) });
+        let rows = |message: &Option<_>| Some(message.iter().len());
+        observed(&queries::MESSAGE_BY_ID, system, None, call, rows, kind_of).await
     }
 
     /// The names after a name, in byte order.
     pub async fn users(&mut self, after: &str, limit: u32) -> sqlx::Result<Vec<String>> {
-        run!(self, users_after(after, limit))
+        let system = self.database.system();
+        let call = pin!(async { run!(self, users_after(after, limit)) });
+        let rows = |names: &Vec<String>| Some(names.len());
+        observed(&queries::USERS_AFTER, system, None, call, rows, kind_of).await
     }
 
     /// Gives the connection back.

@@ -7,7 +7,12 @@
 //! calls that were there before it began.
 
 use super::error::StoreError;
+use crate::telemetry::Operation;
 use futures_util::FutureExt;
+use opentelemetry::{
+    Context,
+    trace::{SpanContext, TraceContextExt},
+};
 use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -22,7 +27,7 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 /// Makes an inbox for as many calls as `limit`, the ones being served included.
 pub fn inbox<Q, A>(limit: usize) -> (Calls<Q, A>, Inbox<Q, A>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let calls = Calls { sender, places: Arc::new(Semaphore::new(limit)) };
+    let calls = Calls { sender, places: Arc::new(Semaphore::new(limit)), limit };
     (calls, Inbox { receiver, waiting: VecDeque::new() })
 }
 
@@ -32,6 +37,7 @@ pub struct Calls<Q, A> {
     /// `None` is the last item.
     sender: mpsc::UnboundedSender<Option<Call<Q, A>>>,
     places: Arc<Semaphore>,
+    pub limit: usize,
 }
 
 /// Somebody who waits for an answer.
@@ -39,7 +45,10 @@ pub struct Calls<Q, A> {
 pub struct Call<Q, A> {
     pub question: Q,
     pub deadline: Instant,
-    answer: oneshot::Sender<Result<A, StoreError>>,
+    /// The spans of who asks, and of the operation that serves it.
+    pub asked_by: SpanContext,
+    pub served_by: SpanContext,
+    answer: oneshot::Sender<(Result<A, StoreError>, SpanContext)>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -49,14 +58,26 @@ impl<Q, A> Calls<Q, A> {
     pub async fn ask(&self, question: Q, deadline: Instant) -> Result<A, StoreError> {
         let place = Arc::clone(&self.places).try_acquire_owned()?;
         let (answer, answered) = oneshot::channel();
-        let call = Call { question, deadline, answer, _place: place };
+        let asked_by = Context::map_current(|context| context.span().span_context().clone());
+        let served_by = SpanContext::NONE;
+        let call = Call { question, deadline, asked_by, served_by, answer, _place: place };
         self.sender.send(Some(call)).map_err(|_| StoreError::Closed)?;
         match timeout_at(deadline, answered).await {
-            Ok(Ok(result)) => result,
+            Ok(Ok((result, served_by))) => {
+                if served_by.is_valid() {
+                    Context::current().span().add_link(served_by, Vec::new());
+                }
+                result
+            }
             // It was dropped by a panic, or with the runtime.
             Ok(Err(_)) => Err(StoreError::internal(sqlx::Error::WorkerCrashed)),
             Err(_) => Err(StoreError::DeadlineExceeded),
         }
+    }
+
+    /// How many calls wait or are being served.
+    pub fn waiting(&self) -> usize {
+        self.limit - self.places.available_permits()
     }
 
     /// Takes no more calls. The ones that are waiting are still served.
@@ -70,8 +91,21 @@ impl<Q, A> Calls<Q, A> {
 impl<Q, A> Call<Q, A> {
     pub fn answer(self, result: Result<A, StoreError>) {
         // Whoever has gone, or whose time was over, has no use for it.
-        let _ = self.answer.send(result);
+        let _ = self.answer.send((result, self.served_by));
     }
+}
+
+/// Begins to measure an operation, and tells those whom it serves of it.
+pub fn operation<Q, A>(
+    name: &'static str,
+    inbox: &'static str,
+    calls: &mut [Call<Q, A>],
+) -> Operation {
+    let operation = Operation::begin(name, inbox, calls.iter().map(|call| &call.asked_by));
+    for call in calls {
+        call.served_by = operation.span_context();
+    }
+    operation
 }
 
 /// Does the operations.

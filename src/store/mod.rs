@@ -25,7 +25,7 @@ mod shared_read;
 mod sqlite;
 mod watch;
 
-pub use database::Page;
+pub use database::{Page, PoolUse};
 pub use error::{StoreError, Trouble};
 pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
 
@@ -38,7 +38,7 @@ use attempts::Attempts;
 use database::{Database, Purpose, Session};
 use inbox::{Calls, Serve, inbox};
 use posts::Posts;
-use shared_read::{FirstUsers, LatestMessages, SharedRead};
+use shared_read::{FirstUsers, LatestMessages, SharedRead, Source};
 use std::sync::Arc;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -151,6 +151,20 @@ impl Store {
         let after = after.as_str();
         self.read(deadline, move |mut session| async move { session.users(after, limit).await })
             .await
+    }
+
+    /// The inboxes: name, calls that wait or are being served, and how many may.
+    pub fn inboxes(&self) -> [(&'static str, usize, Option<usize>); 3] {
+        [
+            ("posts", self.posts.waiting(), Some(self.posts.limit)),
+            (LatestMessages::NAMES.1, self.latest.waiting(), None),
+            (FirstUsers::NAMES.1, self.first_users.waiting(), None),
+        ]
+    }
+
+    /// The database's connections, by pool.
+    pub fn pools(&self) -> Vec<PoolUse> {
+        self.database.pools()
     }
 
     /// Takes no more calls, waits until the ones under way are done, and closes the connections.

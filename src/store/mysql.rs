@@ -118,6 +118,10 @@ impl MySql {
         }
     }
 
+    pub const fn pools(&self) -> [(&'static str, &MySqlPool); 3] {
+        [("lanes", &self.lanes), ("reads", &self.pool), ("probe", &self.probe)]
+    }
+
     /// Whether the rows of one statement are known to get consecutive ids.
     pub fn ids_are_consecutive(&self) -> bool {
         self.ids_are_consecutive.load(Ordering::Acquire)

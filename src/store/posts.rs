@@ -6,12 +6,13 @@ use super::{
     attempts::Attempts,
     database::Session,
     error::{StoreError, Trouble, is_lock_wait, is_unique_violation},
-    inbox::{Call, Serve},
+    inbox::{Call, Serve, operation},
 };
 use crate::{
     health::Health,
     message::{Message, NewMessage},
 };
+use opentelemetry::context::FutureExt;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     pin::pin,
@@ -141,7 +142,9 @@ impl Serve<NewMessage, Posted> for Posts {
         let mut parts = VecDeque::from([one_statement(waiting)]);
         let mut lock_waits = 0;
         while let Some(mut calls) = parts.pop_front() {
-            match self.store(&calls).await {
+            let operation = operation("post messages", "posts", &mut calls);
+            let result = pin!(self.store(&calls)).with_context(operation.context()).await;
+            match result {
                 Ok(posted) => {
                     for (call, posted) in calls.into_iter().zip(posted) {
                         call.answer(Ok(posted));

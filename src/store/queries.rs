@@ -2,10 +2,46 @@
 //! connection. What differs (connecting, creating, new names, new ids) is in `mysql.rs` and
 //! `sqlite.rs`.
 
+use crate::telemetry::Statement;
+
+pub const INSERT_MESSAGES: Statement = Statement {
+    operation: "INSERT",
+    table: "messages",
+    text: "insert into messages (dedup, user, text, created_at) values (?, ?, ?, ?)",
+};
+pub const MESSAGES_BY_DEDUP: Statement = Statement {
+    operation: "SELECT",
+    table: "messages",
+    text: "select dedup, id, user, text, created_at from messages where dedup in (?)",
+};
+pub const NEWEST_MESSAGES: Statement = Statement {
+    operation: "SELECT",
+    table: "messages",
+    text: "select id, user, text, created_at from messages \
+           where id > ? and id < ? order by id desc limit ?",
+};
+pub const OLDEST_MESSAGES: Statement = Statement {
+    operation: "SELECT",
+    table: "messages",
+    text: "select id, user, text, created_at from messages where id > ? order by id limit ?",
+};
+pub const MESSAGE_BY_ID: Statement = Statement {
+    operation: "SELECT",
+    table: "messages",
+    text: "select id, user, text, created_at from messages where id = ?",
+};
+pub const USERS_AFTER: Statement = Statement {
+    operation: "SELECT",
+    table: "users",
+    text: "select name from users where name > ? order by name limit ?",
+};
+
 macro_rules! queries {
     ($module:ident, $database:ty, $begin:literal, $insert_names:literal) => {
         pub mod $module {
-            use super::up_to_power_of_two;
+            use super::{
+                MESSAGE_BY_ID, NEWEST_MESSAGES, OLDEST_MESSAGES, USERS_AFTER, up_to_power_of_two,
+            };
             use crate::message::{Message, MessageId, NewMessage};
             use sqlx::{
                 Connection as _, Database, FromRow, QueryBuilder, Result, Row, query, query_as,
@@ -114,15 +150,12 @@ macro_rules! queries {
                 before: MessageId,
                 limit: u32,
             ) -> Result<Vec<Message>> {
-                query_as(
-                    "select id, user, text, created_at from messages \
-                     where id > ? and id < ? order by id desc limit ?",
-                )
-                .bind(after)
-                .bind(before)
-                .bind(limit)
-                .fetch_all(connection)
-                .await
+                query_as(NEWEST_MESSAGES.text)
+                    .bind(after)
+                    .bind(before)
+                    .bind(limit)
+                    .fetch_all(connection)
+                    .await
             }
 
             /// Messages after an id, the oldest first.
@@ -131,24 +164,14 @@ macro_rules! queries {
                 after: MessageId,
                 limit: u32,
             ) -> Result<Vec<Message>> {
-                query_as(
-                    "select id, user, text, created_at from messages \
-                     where id > ? order by id limit ?",
-                )
-                .bind(after)
-                .bind(limit)
-                .fetch_all(connection)
-                .await
+                query_as(OLDEST_MESSAGES.text).bind(after).bind(limit).fetch_all(connection).await
             }
 
             pub async fn message_by_id(
                 connection: &mut Connection,
                 id: MessageId,
             ) -> Result<Option<Message>> {
-                query_as("select id, user, text, created_at from messages where id = ?")
-                    .bind(id)
-                    .fetch_optional(connection)
-                    .await
+                query_as(MESSAGE_BY_ID.text).bind(id).fetch_optional(connection).await
             }
 
             /// User names after a name, in byte order.
@@ -157,11 +180,7 @@ macro_rules! queries {
                 after: &str,
                 limit: u32,
             ) -> Result<Vec<String>> {
-                query_scalar("select name from users where name > ? order by name limit ?")
-                    .bind(after)
-                    .bind(limit)
-                    .fetch_all(connection)
-                    .await
+                query_scalar(USERS_AFTER.text).bind(after).bind(limit).fetch_all(connection).await
             }
 
             /// Fails unless both tables can be read. Costs the same however full they are.

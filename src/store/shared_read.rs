@@ -4,13 +4,14 @@ use super::{
     attempts::Attempts,
     database::{Page, Session},
     error::StoreError,
-    inbox::{Call, Serve},
+    inbox::{Call, Serve, operation},
 };
 use crate::{
     health::Health,
     message::{Message, MessageId},
     rendering::Rendering,
 };
+use opentelemetry::context::FutureExt;
 use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -48,6 +49,9 @@ pub type FirstNames = Shared<Vec<String>>;
 pub trait Source: Send {
     type Found: Send + Sync;
 
+    /// What traces call the reading, and metrics the inbox.
+    const NAMES: (&'static str, &'static str);
+
     fn read(&mut self) -> impl Future<Output = sqlx::Result<Arc<Self::Found>>> + Send;
 
     fn rest(&mut self);
@@ -82,12 +86,14 @@ impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
     const ROUNDS: usize = 3;
 
     async fn serve(&mut self, waiting: &mut VecDeque<ReadCall<S>>) {
-        let calls = std::mem::take(waiting);
+        let mut calls: Vec<_> = std::mem::take(waiting).into();
         if self.health.has_changed_since(&mut self.changes) {
             self.rest();
         }
         let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(Instant::now);
-        let result = self.read(deadline).await;
+        let (name, inbox) = S::NAMES;
+        let operation = operation(name, inbox, &mut calls);
+        let result = pin!(self.read(deadline)).with_context(operation.context()).await;
         if result.is_err() {
             self.rest();
         }
@@ -146,6 +152,8 @@ impl LatestMessages {
 
 impl Source for LatestMessages {
     type Found = Latest;
+
+    const NAMES: (&'static str, &'static str) = ("read latest messages", "latest_messages");
 
     async fn read(&mut self) -> sqlx::Result<Arc<Latest>> {
         if let Some((last, anchor)) = self.known() {
@@ -207,6 +215,8 @@ impl FirstUsers {
 
 impl Source for FirstUsers {
     type Found = FirstNames;
+
+    const NAMES: (&'static str, &'static str) = ("read first users", "first_users");
 
     async fn read(&mut self) -> sqlx::Result<Arc<FirstNames>> {
         let names = self.session.users("", NAMES_MAX).await?;

@@ -85,6 +85,11 @@ impl Sqlite {
         }
     }
 
+    pub fn named_pools(&self) -> [(&'static str, SqlitePool); 3] {
+        let Pools { writer, reader, probe, .. } = self.pools();
+        [("writer", writer), ("reads", reader), ("probe", probe)]
+    }
+
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let old = self.pools();
         if old.file.is_some() && file_id(&self.path()).await.ok() != old.file {

@@ -1,8 +1,8 @@
 //! `kill -9`, of the server and of the database, while clients write.
 
 use crate::{
-    harness::{TestDatabase, eventually},
-    lifecycle::Process,
+    harness::{TestDatabase, eventually, fetch},
+    process::Process,
 };
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -36,12 +36,8 @@ async fn write(url: String, writer: usize, acknowledged: Arc<Mutex<BTreeSet<Stri
 async fn stored(url: &str) -> Vec<String> {
     let (mut texts, mut after) = (Vec::new(), 0);
     loop {
-        let page: Value = reqwest::get(format!("{url}/messages?after={after}"))
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let page: Value =
+            fetch(format!("{url}/messages?after={after}")).await.unwrap().json().await.unwrap();
         let page = page["messages"].as_array().unwrap();
         let Some(newest) = page.first() else { return texts };
         after = newest["id"].as_i64().unwrap();
@@ -151,7 +147,7 @@ async fn what_was_acknowledged_before_the_database_was_killed_is_there_when_it_i
         .await;
         database.run("kill", &[]).await;
         server.wait_for_status("/readyz", 503).await;
-        assert_eq!(reqwest::get(format!("{}/livez", server.url)).await.unwrap().status(), 200);
+        assert_eq!(fetch(format!("{}/livez", server.url)).await.unwrap().status(), 200);
         database.start().await;
         server.wait_until_ready().await;
     }

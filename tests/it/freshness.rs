@@ -2,10 +2,9 @@
 //! acknowledged has it, whichever server of a database is asked.
 
 use crate::{
-    harness::{TestApp, TestDatabase, connect_mysql, eventually},
-    lifecycle::Process,
+    harness::{TestApp, TestDatabase, client, connect_mysql, eventually},
+    process::Process,
 };
-use reqwest::Client;
 use serde_json::{Value, json};
 use sqlx::{Executor, MySqlConnection};
 use std::sync::{
@@ -49,7 +48,7 @@ impl Drop for EndsAll {
 /// Posts until all is done. Some writers repeat each request, which leaves holes in the ids; all
 /// change their user's name now and then.
 async fn write(server: String, writer: usize, shared: Arc<Shared>) {
-    let client = Client::new();
+    let client = client();
     let _end = EndsAll(Arc::clone(&shared));
     for number in (0..).take_while(|_| !shared.is_done()) {
         let body = json!({ "user": format!("user {writer} {}", number / 100), "text": "hi" });
@@ -65,7 +64,7 @@ async fn write(server: String, writer: usize, shared: Arc<Shared>) {
 
 /// Reads and compares until there were enough comparisons.
 async fn read(server: String, shared: Arc<Shared>) {
-    let client = Client::new();
+    let client = client();
     let _end = EndsAll(Arc::clone(&shared));
     while !shared.is_done() {
         let known = shared.acknowledged.each_ref().map(|id| id.load(Ordering::SeqCst));

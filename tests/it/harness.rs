@@ -7,6 +7,7 @@ use chat_server::{
 };
 use clap::Parser;
 use futures_util::FutureExt;
+use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sqlx::{
@@ -169,9 +170,9 @@ impl TestApp {
         let (address, ops_address) = (listeners.public_addr().unwrap(), listeners.ops_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            app::run(&config, listeners, async { drop(stopped.await) }).await
+            app::run(&config, listeners, &Registry::new(), async { drop(stopped.await) }).await
         });
-        Self { address, ops_address, client: Client::new(), stop: Some(stop), task }
+        Self { address, ops_address, client: client(), stop: Some(stop), task }
     }
 
     pub async fn wait_until_ready(&self) {
@@ -245,6 +246,17 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A client. The library wants to be told which cryptography it may use, whether it does or not.
+pub fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::new()
+}
+
+/// A GET on a connection of its own.
+pub async fn fetch(url: impl reqwest::IntoUrl) -> reqwest::Result<Response> {
+    client().get(url).send().await
 }
 
 /// Reads what comes until the other side closes or resets the connection.

@@ -1,88 +1,17 @@
 //! The life of the process, on the real binary: how it starts, what it says, how it stops.
 
-use crate::harness::{PATIENCE, TestApp, TestDatabase, eventually};
+use crate::{
+    harness::{PATIENCE, TestApp, TestDatabase, eventually, fetch},
+    process::{Process, command},
+};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use std::{
-    process::{Output, Stdio},
-    time::Duration,
-};
+use std::{process::Output, time::Duration};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    process::{Child, Command},
     time::timeout,
 };
-
-/// The server as a process of its own.
-pub struct Process {
-    pub url: String,
-    child: Child,
-}
-
-impl Process {
-    /// Starts it on a free port, which it tells in its log.
-    pub async fn start(flags: &[&str]) -> Self {
-        let mut child = command(flags)
-            .args(["--listen-addr", "127.0.0.1:0", "--log-format", "json"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = loop {
-            let line =
-                timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("it starts");
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if let Some(page) =
-                line["message"].as_str().and_then(|text| text.strip_prefix("Page: "))
-            {
-                break page.trim_end_matches('/').to_owned();
-            }
-        };
-        // Its log must go on being read, or it would wait for a reader.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { url, child }
-    }
-
-    pub async fn wait_until_ready(&self) {
-        self.wait_for_status("/readyz", 200).await;
-    }
-
-    pub async fn wait_for_status(&self, path: &str, status: u16) {
-        eventually(&format!("{path} answers {status}"), || async {
-            reqwest::get(format!("{}{path}", self.url)).await.is_ok_and(|r| r.status() == status)
-        })
-        .await;
-    }
-
-    async fn signal(&self, signal: &str) {
-        let id = self.child.id().expect("it runs").to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
-    }
-
-    /// `kill -9`.
-    pub async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    async fn exit_code(mut self) -> Option<i32> {
-        timeout(PATIENCE, self.child.wait()).await.expect("it stops").unwrap().code()
-    }
-
-    fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
-    }
-}
-
-fn command(flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
-    command.args(flags).kill_on_drop(true);
-    // Only what a test says counts, not what is set around it.
-    for setting in crate::tidy::settings() {
-        command.env_remove(setting);
-    }
-    command
-}
 
 async fn output(flags: &[&str]) -> (Output, String) {
     let output = timeout(PATIENCE, command(flags).output()).await.expect("it ends").unwrap();
@@ -262,16 +191,16 @@ async fn with_an_operations_port_its_endpoints_leave_the_public_one() {
     let app = TestApp::launch(database.url.as_str(), &["--ops-addr", "127.0.0.1:0"]).await;
     let ops = format!("http://{}", app.ops_address.unwrap());
     eventually("the server is ready", || async {
-        reqwest::get(format!("{ops}/readyz")).await.unwrap().status() == 200
+        fetch(format!("{ops}/readyz")).await.unwrap().status() == 200
     })
     .await;
     for path in ["/livez", "/readyz", "/version"] {
         assert_eq!(app.get(path).await.status(), 404, "{path}");
-        assert_eq!(reqwest::get(format!("{ops}{path}")).await.unwrap().status(), 200, "{path}");
+        assert_eq!(fetch(format!("{ops}{path}")).await.unwrap().status(), 200, "{path}");
     }
     for path in ["/messages", "/docs", "/"] {
         assert_eq!(app.get(path).await.status(), 200, "{path}");
-        assert_eq!(reqwest::get(format!("{ops}{path}")).await.unwrap().status(), 404, "{path}");
+        assert_eq!(fetch(format!("{ops}{path}")).await.unwrap().status(), 404, "{path}");
     }
     let document = app.get_json("/openapi.json").await;
     assert!(document["paths"]["/readyz"].is_null(), "not on this port, so not in its document");

@@ -1,7 +1,7 @@
 //! What a client may cost: bytes, time, connections.
 
 use crate::{
-    harness::{PATIENCE, TestApp, TestDatabase, eventually, problem, read_to_end, refusal},
+    harness::{PATIENCE, TestApp, TestDatabase, client, eventually, problem, read_to_end, refusal},
     proxy::{Network, Proxy},
 };
 use reqwest::Method;
@@ -140,7 +140,7 @@ async fn two_thousand_idle_connections_hinder_nobody() {
         idle.push(TcpStream::connect(app.address).await.unwrap());
     }
     app.say("bob", "hi").await;
-    let fresh = reqwest::Client::new().get(format!("http://{}/messages", app.address));
+    let fresh = client().get(format!("http://{}/messages", app.address));
     assert_eq!(fresh.send().await.unwrap().status(), 200);
     assert_eq!(idle.len(), 2_000);
 }

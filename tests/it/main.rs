@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod batches;
+mod collector;
 mod crash;
 mod errors;
 mod file;
@@ -20,6 +21,9 @@ mod names;
 mod openapi;
 mod outage;
 mod paging;
+mod process;
 mod proxy;
+mod stats;
 mod strings;
 mod tidy;
+mod traces;

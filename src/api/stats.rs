@@ -1,0 +1,256 @@
+//! The numbers of the last fifteen minutes.
+
+use super::{
+    Tag,
+    failure::Failure,
+    health::{Build, NoErrors},
+    parameter::AcceptJson,
+    payload::{Rendered, rfc3339_milliseconds},
+};
+use crate::{
+    health::Health,
+    telemetry::{Point, STEP, Stats, Window},
+};
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use time::OffsetDateTime;
+
+/// The windows of `/stats`, in minutes.
+const WINDOWS: [u64; 3] = [1, 5, 15];
+
+pub struct StatsApi {
+    pub stats: Arc<Stats>,
+    pub health: Arc<Health>,
+    pub connections_max: usize,
+}
+
+/// Everything about this replica; other replicas have their own.
+#[derive(Object, Serialize)]
+#[oai(rename = "Stats")]
+struct Report {
+    service: Service,
+    /// Whether requests should be sent here.
+    ready: bool,
+    /// T of Apdex: who is answered within it is satisfied, within four times it is tolerating.
+    apdex_t_seconds: f64,
+    connections: Connections,
+    cpu: Cpu,
+    /// Of this process.
+    memory_bytes: u64,
+    /// The last 1, 5 and 15 minutes.
+    windows: Vec<WindowReport>,
+}
+
+#[derive(Object, Serialize)]
+struct Service {
+    #[oai(flatten)]
+    #[serde(flatten)]
+    build: Build,
+    #[serde(serialize_with = "rfc3339_milliseconds")]
+    started_at: OffsetDateTime,
+    uptime_seconds: f64,
+}
+
+/// Connections from clients.
+#[derive(Object, Serialize)]
+struct Connections {
+    now: usize,
+    /// The most at a time since the start.
+    peak: usize,
+    limit: usize,
+}
+
+/// Processor time in use.
+#[derive(Object, Serialize)]
+struct Cpu {
+    /// Of what this process may use, 0 to 1.
+    process: Option<f64>,
+    /// Of the whole machine, 0 to 1. In a container that is the node.
+    system: Option<f64>,
+    /// How many processors this process may use.
+    limit_cpus: f64,
+}
+
+/// What a time was like. Null where there is nothing to divide by.
+#[derive(Object, Serialize)]
+#[oai(rename = "Window")]
+struct WindowReport {
+    minutes: u64,
+    /// How long the window really is: less than its minutes soon after the start.
+    covered_seconds: f64,
+    requests: u64,
+    requests_per_second: Option<f64>,
+    /// Average response time.
+    mean_seconds: Option<f64>,
+    p50_seconds: Option<f64>,
+    p95_seconds: Option<f64>,
+    p99_seconds: Option<f64>,
+    errors: Errors,
+    /// The share of requests that did not end with 5xx.
+    availability: Option<f64>,
+    /// Satisfaction, 0 to 1. Who met a 5xx, or went away unanswered, is frustrated.
+    apdex: Option<f64>,
+    cpu: WindowCpu,
+    /// The most connections at a time.
+    connections_peak: usize,
+}
+
+#[derive(Object, Serialize)]
+struct Errors {
+    /// 4xx.
+    client: u64,
+    /// 5xx.
+    server: u64,
+    /// The client went away before its answer.
+    canceled: u64,
+    by_code: Vec<CodeCount>,
+}
+
+#[derive(Object, Serialize)]
+struct CodeCount {
+    code: String,
+    count: u64,
+}
+
+/// Means over the window.
+#[derive(Object, Serialize)]
+struct WindowCpu {
+    process: Option<f64>,
+    system: Option<f64>,
+}
+
+/// The last fifteen minutes in steps, the oldest first.
+#[derive(Object, Serialize)]
+struct History {
+    step_seconds: u64,
+    points: Vec<PointReport>,
+}
+
+/// One step. Null where there is nothing to divide by.
+#[derive(Object, Serialize)]
+#[oai(rename = "Point")]
+struct PointReport {
+    /// The end of the step, in UTC.
+    #[serde(serialize_with = "rfc3339_milliseconds")]
+    at: OffsetDateTime,
+    requests_per_second: Option<f64>,
+    mean_seconds: Option<f64>,
+    p50_seconds: Option<f64>,
+    p95_seconds: Option<f64>,
+    p99_seconds: Option<f64>,
+    client_errors_per_second: Option<f64>,
+    server_errors_per_second: Option<f64>,
+    availability: Option<f64>,
+    apdex: Option<f64>,
+    connections: usize,
+    cpu_process: Option<f64>,
+    cpu_system: Option<f64>,
+    memory_bytes: u64,
+}
+
+#[derive(ApiResponse)]
+enum StatsResponse {
+    /// The numbers
+    #[oai(status = 200)]
+    Ok(Rendered<Report>),
+}
+
+#[derive(ApiResponse)]
+enum HistoryResponse {
+    /// The steps
+    #[oai(status = 200)]
+    Ok(Rendered<History>),
+}
+
+#[OpenApi(tag = "Tag::Operations")]
+impl StatsApi {
+    /// How is this replica?
+    ///
+    /// Response times, errors, connections, rate, processor, availability and satisfaction over the
+    /// last 1, 5 and 15 minutes.
+    #[oai(path = "/stats", method = "get", operation_id = "stats")]
+    async fn stats(&self, _accept: AcceptJson) -> Result<StatsResponse, Failure<NoErrors>> {
+        let started_at = self.health.started_at();
+        let load = self.stats.load();
+        Ok(StatsResponse::Ok(Rendered::new(&Report {
+            service: Service {
+                build: Build::current(),
+                started_at,
+                uptime_seconds: (OffsetDateTime::now_utc() - started_at).as_seconds_f64(),
+            },
+            ready: self.health.is_ready(),
+            apdex_t_seconds: self.stats.apdex_t().as_secs_f64(),
+            connections: Connections {
+                now: self.stats.connections(),
+                peak: self.stats.connections_peak(),
+                limit: self.connections_max,
+            },
+            cpu: Cpu { process: load.process, system: load.system, limit_cpus: self.stats.cpus() },
+            memory_bytes: load.memory,
+            windows: WINDOWS
+                .map(|minutes| {
+                    window(minutes, self.stats.window(Duration::from_secs(60 * minutes)))
+                })
+                .into(),
+        })?))
+    }
+
+    /// How was this replica?
+    ///
+    /// The numbers of the last fifteen minutes in steps of five seconds.
+    #[oai(path = "/stats/history", method = "get", operation_id = "history")]
+    async fn history(&self, _accept: AcceptJson) -> Result<HistoryResponse, Failure<NoErrors>> {
+        Ok(HistoryResponse::Ok(Rendered::new(&History {
+            step_seconds: STEP.as_secs(),
+            points: self.stats.history().into_iter().map(point).collect(),
+        })?))
+    }
+}
+
+fn window(minutes: u64, window: Window) -> WindowReport {
+    let by_code = window.errors.by_code.into_iter();
+    WindowReport {
+        minutes,
+        covered_seconds: window.covered,
+        requests: window.requests,
+        requests_per_second: per_second(window.requests, window.covered),
+        mean_seconds: window.mean,
+        p50_seconds: window.p50,
+        p95_seconds: window.p95,
+        p99_seconds: window.p99,
+        errors: Errors {
+            client: window.errors.client,
+            server: window.errors.server,
+            canceled: window.errors.canceled,
+            by_code: by_code.map(|(code, count)| CodeCount { code, count }).collect(),
+        },
+        availability: window.availability,
+        apdex: window.apdex,
+        cpu: WindowCpu { process: window.cpu_process, system: window.cpu_system },
+        connections_peak: window.connections_peak,
+    }
+}
+
+fn point(Point { at, window, connections, memory }: Point) -> PointReport {
+    PointReport {
+        at,
+        requests_per_second: per_second(window.requests, window.covered),
+        mean_seconds: window.mean,
+        p50_seconds: window.p50,
+        p95_seconds: window.p95,
+        p99_seconds: window.p99,
+        client_errors_per_second: per_second(window.errors.client, window.covered),
+        server_errors_per_second: per_second(window.errors.server, window.covered),
+        availability: window.availability,
+        apdex: window.apdex,
+        connections,
+        cpu_process: window.cpu_process,
+        cpu_system: window.cpu_system,
+        memory_bytes: memory,
+    }
+}
+
+fn per_second(count: u64, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| count as f64 / seconds)
+}

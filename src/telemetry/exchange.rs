@@ -1,0 +1,200 @@
+//! One request and its answer, measured and traced.
+
+use super::instruments::{instruments, meter};
+use opentelemetry::{
+    Context, KeyValue, StringValue,
+    global::{self, BoxedTracer},
+    propagation::Extractor,
+    trace::{SpanKind, Status, TraceContextExt, Tracer},
+};
+use poem::{
+    Request,
+    http::{HeaderMap, HeaderName, Method, header},
+};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
+};
+
+/// The methods that the semantic conventions name, and what stands for all others, so that a client
+/// cannot make labels.
+const METHODS: [&str; 10] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER"];
+
+/// Requests under way, by method.
+static ACTIVE: [AtomicI64; METHODS.len()] = [const { AtomicI64::new(0) }; METHODS.len()];
+
+static TRACER: OnceLock<BoxedTracer> = OnceLock::new();
+
+/// Every request has a span from now on. Without this none costs anything.
+pub fn trace_requests() {
+    let _ = TRACER.set(tracer());
+}
+
+pub fn are_traced() -> bool {
+    TRACER.get().is_some()
+}
+
+pub fn tracer() -> BoxedTracer {
+    global::tracer(env!("CARGO_PKG_NAME"))
+}
+
+pub fn observe_active_requests() {
+    meter()
+        .i64_observable_up_down_counter("http.server.active_requests")
+        .with_unit("{request}")
+        .with_description("Requests under way")
+        .with_callback(|observer| {
+            for (method, active) in METHODS.into_iter().zip(&ACTIVE) {
+                let active = active.load(Ordering::Relaxed);
+                let labels = [
+                    KeyValue::new("http.request.method", method),
+                    KeyValue::new("url.scheme", "http"),
+                ];
+                observer.observe(active, &labels);
+            }
+        })
+        .build();
+}
+
+/// Measures from when it is made until it is ended. Dropped before that, the client went away.
+#[derive(Debug)]
+pub struct Exchange {
+    begun: Instant,
+    method: usize,
+    route: Option<Arc<str>>,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    context: Option<Context>,
+}
+
+impl Exchange {
+    /// `route` is the template of the path, if it has one.
+    pub fn begin(request: &Request, route: Option<Arc<str>>) -> Self {
+        let name = request.method().as_str();
+        let method = METHODS.iter().position(|known| *known == name).unwrap_or(METHODS.len() - 1);
+        ACTIVE[method].fetch_add(1, Ordering::Relaxed);
+        let context =
+            TRACER.get().map(|tracer| start_span(tracer, request, method, route.as_ref()));
+        Self { begun: Instant::now(), method, route, status: None, code: None, context }
+    }
+
+    /// The span's context, when requests are traced.
+    pub fn context(&self) -> Option<&Context> {
+        self.context.as_ref()
+    }
+
+    /// `code` is that of an error.
+    pub fn end(mut self, status: u16, code: Option<&'static str>) {
+        (self.status, self.code) = (Some(status), code);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        ACTIVE[self.method].fetch_sub(1, Ordering::Relaxed);
+        let error = if self.status.is_none() { Some("canceled") } else { self.code };
+        // Room for all on the stack: this is done for every request.
+        let none = || KeyValue::new("url.scheme", "http");
+        let mut labels = [none(), none(), none(), none(), none()];
+        let mut count = 1;
+        let mut add = |label| {
+            labels[count] = label;
+            count += 1;
+        };
+        add(KeyValue::new("http.request.method", METHODS[self.method]));
+        if let Some(route) = &self.route {
+            add(KeyValue::new("http.route", StringValue::from(Arc::clone(route))));
+        }
+        if let Some(status) = self.status {
+            add(KeyValue::new("http.response.status_code", i64::from(status)));
+        }
+        if let Some(error) = error {
+            add(KeyValue::new("error.type", error));
+        }
+        let seconds = self.begun.elapsed().as_secs_f64();
+        instruments().request_duration.record(seconds, &labels[..count]);
+        if let Some(context) = &self.context {
+            end_span(context, self.status, error);
+        }
+    }
+}
+
+fn start_span(
+    tracer: &BoxedTracer,
+    request: &Request,
+    method: usize,
+    route: Option<&Arc<str>>,
+) -> Context {
+    let parent = global::get_text_map_propagator(|propagator| {
+        propagator.extract(&Headers(request.headers()))
+    });
+    // As the conventions have it: a path of a client's making is no name.
+    let known = if METHODS[method] == "_OTHER" { "HTTP" } else { METHODS[method] };
+    let name = route.map_or_else(|| known.to_owned(), |route| format!("{known} {route}"));
+    let mut attributes = vec![
+        KeyValue::new("http.request.method", METHODS[method]),
+        KeyValue::new("url.path", request.uri().path().to_owned()),
+        KeyValue::new("url.scheme", "http"),
+        KeyValue::new("network.protocol.version", version(request)),
+    ];
+    if METHODS[method] == "_OTHER" {
+        attributes.push(KeyValue::new("http.request.method_original", original(request.method())));
+    }
+    if let Some(query) = request.uri().query() {
+        attributes.push(KeyValue::new("url.query", query.to_owned()));
+    }
+    if let Some(route) = route {
+        attributes.push(KeyValue::new("http.route", StringValue::from(Arc::clone(route))));
+    }
+    if let Some(client) = request.remote_addr().as_socket_addr() {
+        attributes.push(KeyValue::new("client.address", client.ip().to_string()));
+    }
+    if let Some(agent) = request.header(header::USER_AGENT) {
+        attributes.push(KeyValue::new("user_agent.original", agent.to_owned()));
+    }
+    let span = tracer
+        .span_builder(name)
+        .with_kind(SpanKind::Server)
+        .with_attributes(attributes)
+        .start_with_context(tracer, &parent);
+    parent.with_span(span)
+}
+
+fn end_span(context: &Context, status: Option<u16>, error: Option<&'static str>) {
+    let span = context.span();
+    if let Some(status) = status {
+        span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
+        // What the client did wrong is no error of this server.
+        if status >= 500 {
+            span.set_status(Status::error(error.unwrap_or_default()));
+        }
+    }
+    if let Some(error) = error {
+        span.set_attribute(KeyValue::new("error.type", error));
+    }
+    span.end();
+}
+
+fn version(request: &Request) -> &'static str {
+    if request.version() == poem::http::Version::HTTP_10 { "1.0" } else { "1.1" }
+}
+
+fn original(method: &Method) -> String {
+    method.as_str().chars().take(32).collect()
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}

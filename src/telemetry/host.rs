@@ -1,0 +1,172 @@
+//! Processor and memory: this process's and the whole machine's.
+
+use super::instruments::meter;
+use std::{
+    fs,
+    num::NonZero,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+/// What a look at the machine found. The first look has no processor time to compare with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Load {
+    /// This process's part of what it may use, 0 to 1.
+    pub process: Option<f64>,
+    /// The machine's part in use, 0 to 1. In a container that is the node.
+    pub system: Option<f64>,
+    /// Processor time of this process since it began.
+    pub process_seconds: f64,
+    /// Bytes of this process in memory.
+    pub memory: u64,
+}
+
+/// Looks at the machine again and again.
+#[derive(Debug)]
+pub struct Host {
+    /// `None` where sysinfo knows nothing of the system.
+    system: Option<System>,
+    pid: Option<Pid>,
+    cpus: f64,
+    load: Arc<Mutex<Load>>,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        let load = Arc::default();
+        let host = Self {
+            system: System::new().ok(),
+            pid: sysinfo::get_current_pid().ok(),
+            cpus: cpu_limit(),
+            load: Arc::clone(&load),
+        };
+        observe(load, host.cpus);
+        host
+    }
+
+    /// How many processors this process may use: the container's limit, or all.
+    pub const fn cpus(&self) -> f64 {
+        self.cpus
+    }
+
+    /// Looks. What it finds is about the time since the last look, which should be a second or
+    /// more.
+    pub fn look(&mut self) -> Load {
+        let (Some(system), Some(pid)) = (&mut self.system, self.pid) else {
+            return Load::default();
+        };
+        let first = system.cpus().is_empty();
+        system.refresh_cpu_usage();
+        system.refresh_processes_specifics(
+            ProcessesToUpdate::Some(&[pid]),
+            false,
+            ProcessRefreshKind::nothing().with_cpu().with_memory(),
+        );
+        let Some(process) = system.process(pid) else { return Load::default() };
+        let percent_of_one = f64::from(process.cpu_usage());
+        let load = Load {
+            process: (!first).then(|| (percent_of_one / 100.0 / self.cpus).min(1.0)),
+            system: (!first).then(|| f64::from(system.global_cpu_usage()) / 100.0),
+            process_seconds: process.accumulated_cpu_time() as f64 / 1_000.0,
+            memory: process.memory(),
+        };
+        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = load;
+        load
+    }
+}
+
+fn observe(load: Arc<Mutex<Load>>, cpus: f64) {
+    let meter = meter();
+    let load = move || *load.lock().unwrap_or_else(PoisonError::into_inner);
+    let gauge = |name, unit, about, value: Box<dyn Fn() -> Option<f64> + Send + Sync>| {
+        meter
+            .f64_observable_gauge(name)
+            .with_unit(unit)
+            .with_description(about)
+            .with_callback(move |observer| {
+                if let Some(value) = value() {
+                    observer.observe(value, &[]);
+                }
+            })
+            .build();
+    };
+    let (process, system, time) = (load.clone(), load.clone(), load.clone());
+    gauge(
+        "process.cpu.utilization",
+        "1",
+        "Part of the processors this process may use",
+        Box::new(move || process().process),
+    );
+    gauge(
+        "system.cpu.utilization",
+        "1",
+        "Part of the machine's processors in use",
+        Box::new(move || system().system),
+    );
+    gauge(
+        "chat.process.cpu.limit",
+        "{cpu}",
+        "Processors this process may use",
+        Box::new(move || Some(cpus)),
+    );
+    meter
+        .f64_observable_counter("process.cpu.time")
+        .with_unit("s")
+        .with_description("Processor time of this process")
+        .with_callback(move |observer| observer.observe(time().process_seconds, &[]))
+        .build();
+    meter
+        .i64_observable_up_down_counter("process.memory.usage")
+        .with_unit("By")
+        .with_description("Bytes of this process in memory")
+        .with_callback(move |observer| observer.observe(load().memory.cast_signed(), &[]))
+        .build();
+}
+
+/// The container's limit on processor time, else the number of processors.
+fn cpu_limit() -> f64 {
+    let all =
+        thread::available_parallelism().map_or(1.0, |count: NonZero<usize>| count.get() as f64);
+    let read = |file: &str| fs::read_to_string(format!("/sys/fs/cgroup/{file}")).ok();
+    let version_2 = read("cpu.max").and_then(|text| {
+        let (quota, period) = text.trim().split_once(' ')?;
+        parts(quota, period)
+    });
+    let version_1 = || parts(&read("cpu/cpu.cfs_quota_us")?, &read("cpu/cpu.cfs_period_us")?);
+    version_2.or_else(version_1).unwrap_or(all)
+}
+
+/// Processor time that may be used, as a part of one processor. `None` for no limit, which is `max`
+/// in version 2 and -1 in version 1.
+fn parts(quota: &str, period: &str) -> Option<f64> {
+    let quota: f64 = quota.trim().parse().ok()?;
+    let period: f64 = period.trim().parse().ok()?;
+    (quota > 0.0 && period > 0.0).then(|| quota / period)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_read_in_the_words_of_both_versions() {
+        assert_eq!(parts("50000", "100000"), Some(0.5));
+        assert_eq!(parts("400000\n", "100000\n"), Some(4.0));
+        assert_eq!(parts("max", "100000"), None);
+        assert_eq!(parts("-1", "100000"), None);
+    }
+
+    #[test]
+    fn a_busy_process_is_seen() {
+        let mut host = Host::new();
+        host.look();
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_millis(300) {
+            std::hint::black_box(0);
+        }
+        let load = host.look();
+        assert!(load.process.is_some_and(|part| part > 0.0 && part <= 1.0), "{load:?}");
+        assert!(load.memory > 1 << 20, "{load:?}");
+    }
+}

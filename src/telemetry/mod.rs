@@ -1,0 +1,127 @@
+//! What an operator sees: metrics, traces and the log.
+//!
+//! - `log.rs`: the log on standard error
+//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say
+//! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
+//! - `exchange.rs`, `operation.rs`, `statement.rs`: how a request, an operation for many requests
+//!   and a database call are measured and traced
+//! - `host.rs`, `totals.rs`, `stats.rs`: processor and memory; the last fifteen minutes
+//!
+//! docs/observability.md has every name, and a test keeps it true.
+
+mod exchange;
+mod host;
+mod instruments;
+mod log;
+mod observe;
+mod operation;
+mod otlp;
+mod statement;
+mod stats;
+mod totals;
+
+pub use exchange::Exchange;
+pub use instruments::APDEX_TOLERANCE;
+pub use observe::observe;
+pub use operation::Operation;
+pub use statement::{Statement, observed};
+pub use stats::{Point, STEP, Sources, Stats, Window};
+
+use crate::config::Config;
+use anyhow::Context;
+use opentelemetry::global;
+use opentelemetry_sdk::{
+    Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider,
+};
+use prometheus::Registry;
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long stopping waits for a collector to take what is left. Each signal has a thread of its
+/// own, because the SDK's shutdown blocks, and its own limits are longer than a pod has.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What has to be flushed at the end, and what `/metrics` and `/stats` read.
+#[derive(Debug)]
+pub struct Telemetry {
+    pub registry: Registry,
+    metrics: SdkMeterProvider,
+    traces: Option<SdkTracerProvider>,
+    logs: Option<SdkLoggerProvider>,
+}
+
+impl Telemetry {
+    /// Starts metrics, and logs and traces as far as they are wanted. Needs the runtime, on which
+    /// gRPC runs; a collector that is away changes nothing.
+    ///
+    /// # Errors
+    /// When a setting cannot be used.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        // For collectors behind https. Somebody may have been faster, with the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let resource = otlp::resource();
+        let wanted = otlp::Wanted::from_env()?;
+        let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
+        log::start(config, logs.as_ref())?;
+        let traces = wanted.traces.then(|| otlp::traces(resource.clone())).transpose()?;
+        if let Some(traces) = &traces {
+            global::set_text_map_propagator(otlp::propagator());
+            global::set_tracer_provider(traces.clone());
+            exchange::trace_requests();
+        }
+        let registry = Registry::new();
+        let metrics = metrics(&registry, resource, wanted.metrics)?;
+        global::set_meter_provider(metrics.clone());
+        instruments::set_apdex_t(config.apdex_t);
+        Ok(Self { registry, metrics, traces, logs })
+    }
+
+    /// Sends what is left. Blocks, for [`FLUSH_TIMEOUT`] at most.
+    pub fn stop(self) {
+        let (done, all_done) = mpsc::channel();
+        let Self { metrics, traces, logs, .. } = self;
+        let mut flushes: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
+        flushes.push(Box::new(move || drop(metrics.shutdown())));
+        if let Some(traces) = traces {
+            flushes.push(Box::new(move || drop(traces.shutdown())));
+        }
+        if let Some(logs) = logs {
+            flushes.push(Box::new(move || drop(logs.shutdown())));
+        }
+        let count = flushes.len();
+        for flush in flushes {
+            let done = done.clone();
+            thread::spawn(move || {
+                flush();
+                let _ = done.send(());
+            });
+        }
+        let end = Instant::now() + FLUSH_TIMEOUT;
+        for _ in 0..count {
+            let left = end.saturating_duration_since(Instant::now());
+            if all_done.recv_timeout(left).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn metrics(
+    registry: &Registry,
+    resource: Resource,
+    pushed: bool,
+) -> anyhow::Result<SdkMeterProvider> {
+    let exporter = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .scope_info_enabled(false)
+        .build()
+        .context("cannot set up /metrics")?;
+    let mut provider = SdkMeterProvider::builder().with_resource(resource).with_reader(exporter);
+    if pushed {
+        provider = provider.with_periodic_exporter(otlp::metric_exporter()?);
+    }
+    Ok(provider.build())
+}

@@ -1,0 +1,61 @@
+//! One database operation that serves many requests.
+
+use super::{
+    exchange::{self, tracer},
+    instruments::instruments,
+};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, SpanContext, SpanKind, TraceContextExt, Tracer},
+};
+
+/// Measures how many requests it serves, and shows it to each of their traces.
+///
+/// Its span stands in the trace of the first request that is sampled, and has links to all of them;
+/// each of them gets a link back. When none is sampled there is no span.
+#[derive(Debug)]
+pub struct Operation(Context);
+
+impl Operation {
+    /// `requests` are the spans of those who wait.
+    pub fn begin<'a>(
+        name: &'static str,
+        inbox: &'static str,
+        requests: impl ExactSizeIterator<Item = &'a SpanContext>,
+    ) -> Self {
+        let size = requests.len() as u64;
+        let label = KeyValue::new("chat.inbox", inbox);
+        instruments().batch_size.record(size, std::slice::from_ref(&label));
+        if !exchange::are_traced() {
+            return Self(Context::new());
+        }
+        let sampled: Vec<&SpanContext> = requests.filter(|request| request.is_sampled()).collect();
+        let Some(first) = sampled.first() else { return Self(Context::new()) };
+        let parent = Context::new().with_remote_span_context((*first).clone());
+        let links = sampled.iter().map(|request| Link::with_context((*request).clone())).collect();
+        let tracer = tracer();
+        let span = tracer
+            .span_builder(name)
+            .with_kind(SpanKind::Internal)
+            .with_attributes([label, KeyValue::new("chat.batch.size", size.cast_signed())])
+            .with_links(links)
+            .start_with_context(&tracer, &parent);
+        Self(parent.with_span(span))
+    }
+
+    /// What database calls of the operation are part of.
+    pub fn context(&self) -> Context {
+        self.0.clone()
+    }
+
+    /// For the link back; `NONE` when there is no span.
+    pub fn span_context(&self) -> SpanContext {
+        self.0.span().span_context().clone()
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        self.0.span().end();
+    }
+}

@@ -1,0 +1,118 @@
+//! What is sent to a collector over OTLP, as the `OTEL_*` variables of the specification say:
+//! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
+//!
+//! The SDK reads most of them by itself; here is what it leaves out. Without an endpoint nothing is
+//! sent, where the specification would send to localhost: a small server should not talk to nobody.
+
+use anyhow::{Context, bail};
+use opentelemetry::{
+    KeyValue,
+    propagation::{TextMapCompositePropagator, TextMapPropagator},
+};
+use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
+use opentelemetry_sdk::{
+    Resource,
+    logs::SdkLoggerProvider,
+    propagation::{BaggagePropagator, TraceContextPropagator},
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
+    trace::SdkTracerProvider,
+};
+use std::env;
+use uuid::Uuid;
+
+/// A batch of posts has a link to each of its requests. The SDK keeps 128 by itself.
+const LINKS_MAX: u32 = 256;
+
+/// Which signals have somewhere to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub traces: bool,
+    pub metrics: bool,
+    pub logs: bool,
+}
+
+impl Wanted {
+    /// # Errors
+    /// When a variable names an exporter that there is not.
+    pub fn from_env() -> anyhow::Result<Self> {
+        let disabled =
+            variable("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        let wanted = |signal: &str| {
+            let exporter = format!("OTEL_{signal}_EXPORTER");
+            let exports = match variable(&exporter).as_deref() {
+                None | Some("otlp") => true,
+                Some("none") => false,
+                // Its metrics are at /metrics in any case.
+                Some("prometheus") if signal == "METRICS" => false,
+                Some(other) => bail!("{exporter}: {other:?} is not known, only otlp and none are"),
+            };
+            let endpoint = variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+                .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+            Ok(!disabled && exports && endpoint.is_some())
+        };
+        Ok(Self { traces: wanted("TRACES")?, metrics: wanted("METRICS")?, logs: wanted("LOGS")? })
+    }
+}
+
+/// A variable that is set to nothing counts as not set.
+#[expect(clippy::disallowed_methods, reason = "these are OpenTelemetry's settings, not ours")]
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Who we are. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word; manifests
+/// tell the Kubernetes attributes by them.
+pub fn resource() -> Resource {
+    let builder = Resource::builder_empty()
+        .with_attributes([
+            KeyValue::new("service.name", env!("CARGO_PKG_NAME")),
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", Uuid::now_v7().to_string()),
+        ])
+        .with_detectors(&[
+            Box::new(TelemetryResourceDetector),
+            Box::new(EnvResourceDetector::new()),
+        ]);
+    match variable("OTEL_SERVICE_NAME") {
+        Some(name) => builder.with_service_name(name).build(),
+        None => builder.build(),
+    }
+}
+
+/// What `OTEL_PROPAGATORS` names, as far as there is such a thing.
+pub fn propagator() -> TextMapCompositePropagator {
+    let names = variable("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
+    let propagators = names.split(',').map(str::trim).filter_map(
+        |name| -> Option<Box<dyn TextMapPropagator + Send + Sync>> {
+            match name {
+                "tracecontext" => Some(Box::new(TraceContextPropagator::new())),
+                "baggage" => Some(Box::new(BaggagePropagator::new())),
+                "none" => None,
+                other => {
+                    tracing::warn!("OTEL_PROPAGATORS: {other:?} is not known and left out");
+                    None
+                }
+            }
+        },
+    );
+    TextMapCompositePropagator::new(propagators.collect())
+}
+
+pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
+    let exporter = SpanExporter::builder().build().context("traces over OTLP")?;
+    let provider = SdkTracerProvider::builder().with_resource(resource);
+    let provider = match variable("OTEL_SPAN_LINK_COUNT_LIMIT") {
+        Some(_) => provider,
+        None => provider.with_max_links_per_span(LINKS_MAX),
+    };
+    Ok(provider.with_batch_exporter(exporter).build())
+}
+
+pub fn metric_exporter() -> anyhow::Result<MetricExporter> {
+    MetricExporter::builder().build().context("metrics over OTLP")
+}
+
+pub fn logs(resource: Resource) -> anyhow::Result<SdkLoggerProvider> {
+    let exporter = LogExporter::builder().build().context("logs over OTLP")?;
+    Ok(SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+}

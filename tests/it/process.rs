@@ -1,0 +1,126 @@
+//! The server as a process of its own, with its log.
+
+use crate::harness::{PATIENCE, client, eventually, fetch};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use std::{
+    process::Stdio,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+pub struct Process {
+    pub url: String,
+    log: Arc<Mutex<Vec<Value>>>,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it on a free port, which it tells in its log.
+    pub async fn start(flags: &[&str]) -> Self {
+        Self::start_with(flags, &[]).await
+    }
+
+    /// The same with variables in its environment.
+    pub async fn start_with(flags: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = command(flags)
+            .args(["--listen-addr", "127.0.0.1:0", "--log-format", "json"])
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let url = loop {
+            let line =
+                timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("it starts");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let message = line["message"].as_str().unwrap_or_default().to_owned();
+            log.lock().unwrap().push(line);
+            if let Some(page) = message.strip_prefix("Page: ") {
+                break page.trim_end_matches('/').to_owned();
+            }
+        };
+        // Its log must go on being read, or it would wait for a reader.
+        let kept = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                kept.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Self { url, log, child }
+    }
+
+    pub async fn wait_until_ready(&self) {
+        self.wait_for_status("/readyz", 200).await;
+    }
+
+    pub async fn wait_for_status(&self, path: &str, status: u16) {
+        eventually(&format!("{path} answers {status}"), || async {
+            fetch(format!("{}{path}", self.url)).await.is_ok_and(|r| r.status() == status)
+        })
+        .await;
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        client().request(method, format!("{}{path}", self.url))
+    }
+
+    pub fn post(&self, user: &str, text: &str) -> RequestBuilder {
+        self.request(Method::POST, "/message").json(&json!({ "user": user, "text": text }))
+    }
+
+    pub async fn text(&self, path: &str) -> String {
+        fetch(format!("{}{path}", self.url)).await.unwrap().text().await.unwrap()
+    }
+
+    pub async fn json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.text(path).await).unwrap()
+    }
+
+    /// The lines of the log so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub async fn signal(&self, signal: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and the end.
+    pub async fn stop(self) {
+        self.signal("-TERM").await;
+        assert_eq!(self.exit_code().await, Some(0));
+    }
+
+    pub async fn exit_code(mut self) -> Option<i32> {
+        timeout(PATIENCE, self.child.wait()).await.expect("it stops").unwrap().code()
+    }
+
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+}
+
+pub fn command(flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
+    command.args(flags).kill_on_drop(true);
+    // Only what a test says counts, not what is set around it.
+    for setting in crate::tidy::settings() {
+        command.env_remove(setting);
+    }
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OTEL_")) {
+        command.env_remove(name);
+    }
+    command
+}

@@ -1,0 +1,150 @@
+//! The seven numbers: at `/metrics`, at `/stats`, and that the two agree.
+
+use crate::{
+    harness::{TestDatabase, eventually},
+    process::Process,
+};
+use reqwest::Method;
+use std::collections::BTreeSet;
+
+async fn server(flags: &[&str]) -> (Process, TestDatabase) {
+    let database = TestDatabase::new();
+    let flags = [&["--database-url", database.url.as_str()], flags].concat();
+    let server = Process::start(&flags).await;
+    server.wait_until_ready().await;
+    (server, database)
+}
+
+/// The sum of the samples of a metric whose labels have all these parts.
+fn sum(metrics: &str, name: &str, labels: &[&str]) -> f64 {
+    let lines = metrics.lines().filter(|line| {
+        let of_name = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        of_name && labels.iter().all(|label| line.contains(label))
+    });
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn what_was_asked_is_counted_by_route_status_and_code() {
+    let (server, _database) = server(&[]).await;
+    for _ in 0..3 {
+        assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    }
+    assert_eq!(server.post("", "hi").send().await.unwrap().status(), 422);
+    server.json("/messages").await;
+    assert_eq!(server.request(Method::GET, "/messages/99").send().await.unwrap().status(), 404);
+    assert_eq!(server.request(Method::GET, "/nowhere/1").send().await.unwrap().status(), 404);
+    server.request(Method::GET, "/readyz").send().await.unwrap();
+
+    let metrics = server.text("/metrics").await;
+    let count =
+        |labels: &[&str]| sum(&metrics, "http_server_request_duration_seconds_count", labels);
+    let route = |route: &str| format!("http_route=\"{route}\"");
+    assert!((count(&[]) - 7.0).abs() < 0.1, "operations endpoints do not count: {metrics}");
+    assert!((count(&[&route("/message"), "status_code=\"201\""]) - 3.0).abs() < 0.1);
+    assert!((count(&[&route("/message"), "error_type=\"user_empty\""]) - 1.0).abs() < 0.1);
+    assert!((count(&[&route("/messages/{id}"), "message_not_found"]) - 1.0).abs() < 0.1);
+    assert!((count(&["error_type=\"route_not_found\""]) - 1.0).abs() < 0.1);
+    assert!(!metrics.contains("nowhere"));
+
+    let stats = server.json("/stats").await;
+    let minute = &stats["windows"][0];
+    assert_eq!(minute["requests"], 7);
+    assert_eq!(minute["errors"]["client"], 3);
+    assert_eq!(minute["errors"]["server"], 0);
+    assert_eq!(minute["availability"], 1.0);
+    assert_eq!(minute["apdex"], 1.0);
+    assert!(minute["mean_seconds"].as_f64().unwrap() > 0.0);
+    assert!(stats["connections"]["peak"].as_u64().unwrap() >= 1);
+    assert_eq!(stats["ready"], true);
+}
+
+#[tokio::test]
+async fn a_hostile_client_makes_no_labels() {
+    let (server, _database) = server(&[]).await;
+    for number in 0..50 {
+        let method = Method::from_bytes(format!("M{number}").as_bytes()).unwrap();
+        let path = format!("/{number}/x?{number}");
+        let request = server.request(method, &path).header("host", format!("h{number}"));
+        assert_eq!(request.send().await.unwrap().status(), 404);
+    }
+    let metrics = server.text("/metrics").await;
+    let series = metrics
+        .lines()
+        .filter(|line| line.starts_with("http_server_request_duration_seconds_count"));
+    assert_eq!(series.count(), 1, "{metrics}");
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn an_outage_counts_against_availability_and_satisfaction() {
+    use crate::proxy::{Network, Proxy};
+    let database = TestDatabase::new();
+    let proxy = Proxy::to(&database.url).await;
+    let url = proxy.url(&database.url);
+    let server = Process::start(&["--database-url", &url]).await;
+    server.wait_until_ready().await;
+    for _ in 0..3 {
+        server.json("/messages").await;
+    }
+    proxy.set(Network::Cut);
+    server.wait_for_status("/readyz", 503).await;
+    assert_eq!(server.json("/stats").await["ready"], false);
+    assert!(server.text("/metrics").await.contains("\nchat_server_ready 0"));
+    let failed = server.request(Method::GET, "/messages").send().await.unwrap();
+    assert_eq!(failed.status(), 503);
+    let minute = server.json("/stats").await["windows"][0].clone();
+    assert_eq!((&minute["availability"], &minute["apdex"]), (&0.75.into(), &0.75.into()));
+    assert_eq!(minute["errors"]["server"], 1);
+    assert_eq!(minute["errors"]["by_code"][0]["code"], "database_unavailable");
+}
+
+#[tokio::test]
+async fn the_history_has_a_point_for_each_step() {
+    let (server, _database) = server(&[]).await;
+    server.json("/messages").await;
+    eventually("a step is over", || async {
+        !server.json("/stats/history").await["points"].as_array().unwrap().is_empty()
+    })
+    .await;
+    let point = server.json("/stats/history").await["points"][0].clone();
+    assert!(point["requests_per_second"].as_f64().unwrap() > 0.0, "{point}");
+    assert_eq!(point["apdex"], 1.0);
+    assert!(point["cpu_process"].is_number() && point["memory_bytes"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_every_documented_one_is_there() {
+    let (server, _database) = server(&[]).await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    eventually("processor time was measured", || async {
+        server.text("/metrics").await.contains("process_cpu_utilization_ratio ")
+    })
+    .await;
+    let metrics = server.text("/metrics").await;
+    let shown: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .filter(|name| *name != "target_info")
+        .collect();
+    let docs =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/observability.md"));
+    let docs = docs.unwrap();
+    let documented: BTreeSet<&str> = docs
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split("` | `").nth(1)?.split('`').next())
+        .filter(|name| name.contains('_'))
+        .collect();
+    assert_eq!(shown, documented);
+}
+
+#[tokio::test]
+async fn the_numbers_are_for_operators_only() {
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str(), "--ops-addr", "127.0.0.1:0"];
+    let server = Process::start(&flags).await;
+    server.wait_for_status("/messages", 200).await;
+    for path in ["/metrics", "/stats", "/stats/history"] {
+        assert_eq!(server.request(Method::GET, path).send().await.unwrap().status(), 404, "{path}");
+    }
+}
