@@ -31,7 +31,7 @@ use envelope::Envelope;
 use health::HealthApi;
 use messages::MessagesApi;
 use metrics::MetricsApi;
-use pages::Pages;
+use pages::{Page, Pages, dashboard, guide};
 use poem::{EndpointExt, IntoEndpoint, Request, Response, endpoint::BoxEndpoint};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use spec::Routes;
@@ -66,17 +66,17 @@ type OperationsApi = (HealthApi, StatsApi, MetricsApi);
 
 /// Everything on one port.
 pub fn all(parts: &Parts) -> App {
-    with_pages((messages(parts), users(parts), operations(parts)))
+    with_guide((messages(parts), users(parts), operations(parts)), dashboard())
 }
 
 /// What is left on the public port when the operations endpoints have one of their own.
 pub fn public(parts: &Parts) -> App {
-    with_pages((messages(parts), users(parts)))
+    with_guide((messages(parts), users(parts)), Vec::new())
 }
 
-/// The operations endpoints alone.
+/// The operations endpoints alone, and the dashboard that draws what they say.
 pub fn ops(parts: &Parts) -> App {
-    Envelope::around(endpoint(operations(parts)), Routes::of::<OperationsApi>())
+    with_pages(operations(parts), dashboard())
 }
 
 /// Answers every request with the same error; for connections beyond the limit. All but the
@@ -95,9 +95,15 @@ pub fn refusing(parts: &Parts, code: Code) -> App {
     Envelope::around(refuse.boxed(), Routes::of::<(MessagesApi, UsersApi, OperationsApi)>())
 }
 
-fn with_pages<T: OpenApi + 'static>(api: T) -> App {
+fn with_guide<T: OpenApi + 'static>(api: T, others: Vec<Page>) -> App {
+    let mut pages = guide::<T>();
+    pages.extend(others);
+    with_pages(api, pages)
+}
+
+fn with_pages<T: OpenApi + 'static>(api: T, pages: Vec<Page>) -> App {
     let mut routes = Routes::of::<T>();
-    let app = Pages::new::<T>(endpoint(api));
+    let app = Pages::new(pages, endpoint(api));
     routes.extend(app.routes());
     Envelope::around(Box::new(app), routes)
 }

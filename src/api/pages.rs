@@ -20,7 +20,12 @@ use std::sync::LazyLock;
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-struct Page {
+/// The dashboard's script may run, and read `/stats` and `/stats/history`.
+const DASHBOARD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
+
+pub struct Page {
     path: &'static str,
     /// Made when first asked for: a server that nobody looks at should start fast and stay small.
     content: LazyLock<Content>,
@@ -32,10 +37,53 @@ struct Content {
     body: Bytes,
 }
 
+impl Page {
+    fn new(path: &'static str, make: fn() -> Content) -> Self {
+        Self { path, content: LazyLock::new(make) }
+    }
+}
+
 impl Content {
     fn new(kind: &'static str, body: impl Into<Bytes>) -> Self {
         Self { kind, policy: PAGE_POLICY.to_owned(), body: body.into() }
     }
+
+    fn of_dashboard(kind: &'static str, body: &'static str) -> Self {
+        Self { policy: DASHBOARD_POLICY.to_owned(), ..Self::new(kind, body) }
+    }
+}
+
+/// What says how to use an API.
+pub fn guide<T: OpenApi>() -> Vec<Page> {
+    vec![
+        Page::new("/", || {
+            Content::new("text/html; charset=utf-8", include_str!("pages/index.html"))
+        }),
+        Page::new("/style.css", || {
+            Content::new("text/css; charset=utf-8", include_str!("pages/style.css"))
+        }),
+        Page::new("/docs", docs::<T>),
+        Page::new("/openapi.json", || Content::new("application/json", spec::json::<T>())),
+        Page::new("/openapi.yaml", yaml::<T>),
+    ]
+}
+
+/// What draws the numbers of `/stats`, so it belongs where that is.
+pub fn dashboard() -> Vec<Page> {
+    vec![
+        Page::new("/dashboard", || {
+            let html = include_str!("pages/dashboard.html");
+            Content::of_dashboard("text/html; charset=utf-8", html)
+        }),
+        Page::new("/dashboard.css", || {
+            let css = include_str!("pages/dashboard.css");
+            Content::of_dashboard("text/css; charset=utf-8", css)
+        }),
+        Page::new("/dashboard.js", || {
+            let script = include_str!("pages/dashboard.js");
+            Content::of_dashboard("text/javascript; charset=utf-8", script)
+        }),
+    ]
 }
 
 /// The pages, before the endpoints of the API.
@@ -45,19 +93,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub fn new<T: OpenApi>(next: App) -> Self {
-        let page = |path, make| Page { path, content: LazyLock::new(make) };
-        let pages = vec![
-            page("/", || {
-                Content::new("text/html; charset=utf-8", include_str!("pages/index.html"))
-            }),
-            page("/style.css", || {
-                Content::new("text/css; charset=utf-8", include_str!("pages/style.css"))
-            }),
-            page("/docs", docs::<T>),
-            page("/openapi.json", || Content::new("application/json", spec::json::<T>())),
-            page("/openapi.yaml", yaml::<T>),
-        ];
+    pub fn new(pages: Vec<Page>, next: App) -> Self {
         Self { pages, next }
     }
 

@@ -194,7 +194,7 @@ async fn with_an_operations_port_its_endpoints_leave_the_public_one() {
         fetch(format!("{ops}/readyz")).await.unwrap().status() == 200
     })
     .await;
-    for path in ["/livez", "/readyz", "/version"] {
+    for path in ["/livez", "/readyz", "/version", "/dashboard", "/dashboard.js"] {
         assert_eq!(app.get(path).await.status(), 404, "{path}");
         assert_eq!(fetch(format!("{ops}{path}")).await.unwrap().status(), 200, "{path}");
     }

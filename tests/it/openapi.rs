@@ -105,7 +105,7 @@ async fn the_policy_of_swagger_ui_lets_exactly_its_own_scripts_run() {
 #[tokio::test]
 async fn the_pages_have_a_strict_policy_and_refer_to_nothing_elsewhere() {
     let (app, _database) = TestApp::start().await;
-    for path in ["/", "/style.css", "/docs"] {
+    for path in ["/", "/style.css", "/docs", "/dashboard", "/dashboard.css", "/dashboard.js"] {
         let response = app.get(path).await;
         assert_eq!(response.status(), 200, "{path}");
         let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
