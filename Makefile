@@ -34,12 +34,17 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs
 	python3 -m unittest discover --quiet --start-directory bench/tests --top-level-directory bench
+	deploy/observability/check
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
 
 .PHONY: bench
 bench: rust ## Measure the server against its peers, about two hours; writes docs/performance.md
 	bench/run all
+
+.PHONY: observe
+observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger, by docker or podman compose
+	deploy/observability/observe
 
 .PHONY: openapi
 openapi: rust ## Write openapi.json anew

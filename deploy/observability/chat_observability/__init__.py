@@ -1,0 +1,1 @@
+"""Rules, dashboard and thresholds, all made from `objectives.json`."""
