@@ -1,5 +1,5 @@
-//! What every request goes through, whoever answers it: measuring, a trace id, the security headers,
-//! and the error contract, for panics and the framework's own errors too.
+//! What every request goes through, whoever answers it: measuring, a trace id, the security
+//! headers, and the error contract, for panics and the framework's own errors too.
 
 use super::{App, error::ApiError, spec::Routes};
 use crate::telemetry::Exchange;

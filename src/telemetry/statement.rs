@@ -19,8 +19,9 @@ pub struct Statement {
     pub text: &'static str,
 }
 
-/// Runs a call. `batch` is how many rows it is about, `rows` says how many its answer has, `kind_of`
-/// what kind of error it ended with. Calls are large, so they are pinned where they are made.
+/// Runs a call. `batch` is how many rows it is about, `rows` says how many its answer has,
+/// `kind_of` what kind of error it ended with. Calls are large, so they are pinned where they are
+/// made.
 pub async fn observed<T, E>(
     statement: &'static Statement,
     system: &'static str,

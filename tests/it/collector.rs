@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector that keeps what it gets: a real receiver of OTLP, by gRPC and by HTTP.
+//! An OpenTelemetry collector that keeps what it gets: a real receiver of OTLP, by gRPC and HTTP.
 
 use crate::harness::eventually;
 use http_body_util::{BodyExt, Full};
