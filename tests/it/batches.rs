@@ -1,7 +1,8 @@
 //! Posts that wait are stored together, and each is answered for itself.
 
-use crate::harness::{
-    TestApp, TestDatabase, connect_mysql, database_server, eventually, with_global,
+use crate::{
+    harness::{TestApp, TestDatabase, connect_mysql, database_server, eventually},
+    locks::with_global,
 };
 use futures_util::future::join_all;
 use reqwest::StatusCode;

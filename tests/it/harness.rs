@@ -6,7 +6,6 @@ use chat_server::{
     config::Config,
 };
 use clap::Parser;
-use futures_util::FutureExt;
 use prometheus::Registry;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -14,13 +13,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, SqliteConnection,
     mysql::{MySqlConnectOptions, MySqlSslMode},
 };
-use std::{
-    future::Future,
-    net::SocketAddr,
-    panic::{AssertUnwindSafe, resume_unwind},
-    path::Path,
-    time::Duration,
-};
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -114,20 +107,6 @@ impl TestDatabase {
 pub async fn connect_mysql(url: &Url) -> sqlx::Result<MySqlConnection> {
     let options: MySqlConnectOptions = url.as_str().parse()?;
     options.ssl_mode(MySqlSslMode::Disabled).connect().await
-}
-
-/// Runs a test under another global setting of the database server, for all who connect meanwhile;
-/// it ends with the test, however that ends.
-pub async fn with_global(setting: &str, value: &str, test: impl Future<Output = ()>) {
-    let mut connection = connect_mysql(&database_server().unwrap()).await.unwrap();
-    let mut set = async |value: &str| {
-        let sql = AssertSqlSafe(format!("set global {setting} = {value}"));
-        connection.execute(sql).await.map(drop)
-    };
-    set(value).await.unwrap();
-    let result = AssertUnwindSafe(test).catch_unwind().await;
-    set("default").await.unwrap();
-    result.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 /// The database server to test against, if one is given.

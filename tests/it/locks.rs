@@ -1,10 +1,14 @@
 //! Another session of the database is in the way, or its settings are. All of these need a database
 //! server, see `main.rs`.
 
-use crate::harness::{TestApp, connect_mysql, refusal, with_global};
-use futures_util::future::join_all;
-use sqlx::Executor;
-use std::time::Duration;
+use crate::harness::{TestApp, connect_mysql, database_server, refusal};
+use futures_util::{FutureExt, future::join_all};
+use sqlx::{AssertSqlSafe, Executor};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, resume_unwind},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -68,4 +72,18 @@ async fn posts_are_committed_where_the_server_leaves_that_to_its_clients() {
         }
     })
     .await;
+}
+
+/// Runs a test under another global setting of the database server, for all who connect meanwhile;
+/// it ends with the test, however that ends.
+pub async fn with_global(setting: &str, value: &str, test: impl Future<Output = ()>) {
+    let mut connection = connect_mysql(&database_server().unwrap()).await.unwrap();
+    let mut set = async |value: &str| {
+        let sql = AssertSqlSafe(format!("set global {setting} = {value}"));
+        connection.execute(sql).await.map(drop)
+    };
+    set(value).await.unwrap();
+    let result = AssertUnwindSafe(test).catch_unwind().await;
+    set("default").await.unwrap();
+    result.unwrap_or_else(|panic| resume_unwind(panic));
 }
