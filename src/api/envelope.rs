@@ -17,7 +17,6 @@ use poem::{
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
 };
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -51,7 +50,7 @@ impl Envelope {
         if route.is_some_and(|route| route.for_operators) {
             return None;
         }
-        Some(Exchange::begin(request, route.map(|route| Arc::clone(&route.path))))
+        Some(Exchange::begin(request, route.map(|route| route.path)))
     }
 }
 

@@ -99,7 +99,7 @@ impl Pages {
 
     pub fn routes(&self) -> impl Iterator<Item = RoutePattern> {
         self.pages.iter().map(|page| RoutePattern {
-            path: page.path.into(),
+            path: page.path,
             method: Method::GET,
             for_operators: page.path.starts_with("/dashboard"),
         })

@@ -15,7 +15,7 @@ use poem_openapi::{
     registry::{MetaApi, MetaPath, Registry},
 };
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, marker::PhantomData, sync::Arc};
+use std::{collections::HashMap, marker::PhantomData};
 
 const ABOUT: &str = "\
 People post short messages, everyone reads the latest ones and who has spoken.
@@ -107,7 +107,7 @@ fn example(code: Code) -> Value {
 /// A path and one method that it answers.
 #[derive(Debug)]
 pub struct RoutePattern {
-    pub path: Arc<str>,
+    pub path: &'static str,
     pub method: Method,
     /// For those who run the server. Neither counted nor traced: what probes and scrapers see would
     /// hide what people see.
@@ -132,9 +132,10 @@ impl Routes {
     /// What endpoints declare.
     pub fn of<T: OpenApi>() -> Self {
         let operations = |path: MetaPath| {
-            let template: Arc<str> = path.path.into();
+            // Routes are made once and needed to the end.
+            let template: &'static str = path.path.leak();
             path.operations.into_iter().map(move |operation| RoutePattern {
-                path: Arc::clone(&template),
+                path: template,
                 method: operation.method,
                 for_operators: operation.tags.contains(&Tag::Operations.name()),
             })
@@ -148,7 +149,7 @@ impl Routes {
 
     /// A route of a path, whatever its method.
     pub fn find(&self, path: &str) -> Option<&RoutePattern> {
-        let exact = self.0.iter().find(|route| &*route.path == path);
+        let exact = self.0.iter().find(|route| route.path == path);
         exact.or_else(|| self.0.iter().find(|route| route.matches(path)))
     }
 

@@ -7,12 +7,9 @@
 //! calls that were there before it began.
 
 use super::error::StoreError;
-use crate::telemetry::Operation;
+use crate::telemetry::{self, Linkable, Operation};
 use futures_util::FutureExt;
-use opentelemetry::{
-    Context,
-    trace::{SpanContext, TraceContextExt},
-};
+use opentelemetry::{Context, trace::TraceContextExt};
 use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -46,9 +43,9 @@ pub struct Call<Q, A> {
     pub question: Q,
     pub deadline: Instant,
     /// The spans of who asks, and of the operation that serves it.
-    pub asked_by: SpanContext,
-    pub served_by: SpanContext,
-    answer: oneshot::Sender<(Result<A, StoreError>, SpanContext)>,
+    asked_by: Linkable,
+    served_by: Linkable,
+    answer: oneshot::Sender<(Result<A, StoreError>, Linkable)>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -58,14 +55,13 @@ impl<Q, A> Calls<Q, A> {
     pub async fn ask(&self, question: Q, deadline: Instant) -> Result<A, StoreError> {
         let place = Arc::clone(&self.places).try_acquire_owned()?;
         let (answer, answered) = oneshot::channel();
-        let asked_by = Context::map_current(|context| context.span().span_context().clone());
-        let served_by = SpanContext::NONE;
-        let call = Call { question, deadline, asked_by, served_by, answer, _place: place };
+        let asked_by = telemetry::current_span();
+        let call = Call { question, deadline, asked_by, served_by: None, answer, _place: place };
         self.sender.send(Some(call)).map_err(|_| StoreError::Closed)?;
         match timeout_at(deadline, answered).await {
             Ok(Ok((result, served_by))) => {
-                if served_by.is_valid() {
-                    Context::current().span().add_link(served_by, Vec::new());
+                if let Some(served_by) = served_by {
+                    Context::current().span().add_link((*served_by).clone(), Vec::new());
                 }
                 result
             }
@@ -101,9 +97,11 @@ pub fn operation<Q, A>(
     inbox: &'static str,
     calls: &mut [Call<Q, A>],
 ) -> Operation {
-    let operation = Operation::begin(name, inbox, calls.iter().map(|call| &call.asked_by));
+    let asked_by = calls.iter().map(|call| call.asked_by.as_deref());
+    let operation = Operation::begin(name, inbox, asked_by);
+    let served_by = operation.span_context();
     for call in calls {
-        call.served_by = operation.span_context();
+        call.served_by.clone_from(&served_by);
     }
     operation
 }

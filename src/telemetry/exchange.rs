@@ -1,11 +1,11 @@
 //! One request and its answer, measured and traced.
 
-use super::instruments::{instruments, meter};
+use super::{instruments::meter, series::Labels};
 use opentelemetry::{
-    Context, KeyValue, StringValue,
+    Context, KeyValue,
     global::{self, BoxedTracer},
     propagation::Extractor,
-    trace::{SpanKind, Status, TraceContextExt, Tracer},
+    trace::{SpanContext, SpanKind, Status, TraceContextExt, Tracer},
 };
 use poem::{
     Request,
@@ -32,6 +32,15 @@ static TRACER: OnceLock<BoxedTracer> = OnceLock::new();
 /// Every request has a span from now on. Without this none costs anything.
 pub fn trace_requests() {
     let _ = TRACER.set(tracer());
+}
+
+/// A span that others are linked to, where requests are traced.
+pub type Linkable = Option<Arc<SpanContext>>;
+
+/// The span of the request or operation that is under way.
+pub fn current_span() -> Linkable {
+    are_traced()
+        .then(|| Context::map_current(|context| Arc::new(context.span().span_context().clone())))
 }
 
 pub fn are_traced() -> bool {
@@ -65,7 +74,7 @@ pub fn observe_active_requests() {
 pub struct Exchange {
     begun: Instant,
     method: usize,
-    route: Option<Arc<str>>,
+    route: Option<&'static str>,
     status: Option<u16>,
     code: Option<&'static str>,
     context: Option<Context>,
@@ -73,12 +82,11 @@ pub struct Exchange {
 
 impl Exchange {
     /// `route` is the template of the path, if it has one.
-    pub fn begin(request: &Request, route: Option<Arc<str>>) -> Self {
+    pub fn begin(request: &Request, route: Option<&'static str>) -> Self {
         let name = request.method().as_str();
         let method = METHODS.iter().position(|known| *known == name).unwrap_or(METHODS.len() - 1);
         ACTIVE[method].fetch_add(1, Ordering::Relaxed);
-        let context =
-            TRACER.get().map(|tracer| start_span(tracer, request, method, route.as_ref()));
+        let context = TRACER.get().map(|tracer| start_span(tracer, request, method, route));
         Self { begun: Instant::now(), method, route, status: None, code: None, context }
     }
 
@@ -97,26 +105,9 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         ACTIVE[self.method].fetch_sub(1, Ordering::Relaxed);
         let error = if self.status.is_none() { Some("canceled") } else { self.code };
-        // Room for all on the stack: this is done for every request.
-        let none = || KeyValue::new("url.scheme", "http");
-        let mut labels = [none(), none(), none(), none(), none()];
-        let mut count = 1;
-        let mut add = |label| {
-            labels[count] = label;
-            count += 1;
-        };
-        add(KeyValue::new("http.request.method", METHODS[self.method]));
-        if let Some(route) = &self.route {
-            add(KeyValue::new("http.route", StringValue::from(Arc::clone(route))));
-        }
-        if let Some(status) = self.status {
-            add(KeyValue::new("http.response.status_code", i64::from(status)));
-        }
-        if let Some(error) = error {
-            add(KeyValue::new("error.type", error));
-        }
-        let seconds = self.begun.elapsed().as_secs_f64();
-        instruments().request_duration.record(seconds, &labels[..count]);
+        let labels =
+            Labels { method: METHODS[self.method], route: self.route, status: self.status, error };
+        labels.record(self.begun.elapsed().as_secs_f64());
         if let Some(context) = &self.context {
             end_span(context, self.status, error);
         }
@@ -127,7 +118,7 @@ fn start_span(
     tracer: &BoxedTracer,
     request: &Request,
     method: usize,
-    route: Option<&Arc<str>>,
+    route: Option<&'static str>,
 ) -> Context {
     let parent = global::get_text_map_propagator(|propagator| {
         propagator.extract(&Headers(request.headers()))
@@ -148,7 +139,7 @@ fn start_span(
         attributes.push(KeyValue::new("url.query", query.to_owned()));
     }
     if let Some(route) = route {
-        attributes.push(KeyValue::new("http.route", StringValue::from(Arc::clone(route))));
+        attributes.push(KeyValue::new("http.route", route));
     }
     if let Some(client) = request.remote_addr().as_socket_addr() {
         attributes.push(KeyValue::new("client.address", client.ip().to_string()));

@@ -3,8 +3,8 @@
 //! - `log.rs`: the log on standard error
 //! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
-//! - `exchange.rs`, `operation.rs`, `statement.rs`: how a request, an operation for many requests
-//!   and a database call are measured and traced
+//! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
+//!   for many requests and a database call are measured and traced
 //! - `host.rs`, `totals.rs`, `stats.rs`: processor and memory; the last fifteen minutes
 //!
 //! docs/observability.md has every name, and a test keeps it true.
@@ -16,11 +16,12 @@ mod log;
 mod observe;
 mod operation;
 mod otlp;
+mod series;
 mod statement;
 mod stats;
 mod totals;
 
-pub use exchange::Exchange;
+pub use exchange::{Exchange, Linkable, current_span};
 pub use instruments::APDEX_TOLERANCE;
 pub use observe::observe;
 pub use operation::Operation;

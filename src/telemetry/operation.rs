@@ -1,13 +1,14 @@
 //! One database operation that serves many requests.
 
 use super::{
-    exchange::{self, tracer},
+    exchange::{self, Linkable, tracer},
     instruments::instruments,
 };
 use opentelemetry::{
     Context, KeyValue,
     trace::{Link, SpanContext, SpanKind, TraceContextExt, Tracer},
 };
+use std::sync::Arc;
 
 /// Measures how many requests it serves, and shows it to each of their traces.
 ///
@@ -21,7 +22,7 @@ impl Operation {
     pub fn begin<'a>(
         name: &'static str,
         inbox: &'static str,
-        requests: impl ExactSizeIterator<Item = &'a SpanContext>,
+        requests: impl ExactSizeIterator<Item = Option<&'a SpanContext>>,
     ) -> Self {
         let size = requests.len() as u64;
         let label = KeyValue::new("chat.inbox", inbox);
@@ -29,7 +30,8 @@ impl Operation {
         if !exchange::are_traced() {
             return Self(Context::new());
         }
-        let sampled: Vec<&SpanContext> = requests.filter(|request| request.is_sampled()).collect();
+        let sampled: Vec<&SpanContext> =
+            requests.flatten().filter(|request| request.is_sampled()).collect();
         let Some(first) = sampled.first() else { return Self(Context::new()) };
         let parent = Context::new().with_remote_span_context((*first).clone());
         let links = sampled.iter().map(|request| Link::with_context((*request).clone())).collect();
@@ -48,9 +50,9 @@ impl Operation {
         self.0.clone()
     }
 
-    /// For the link back; `NONE` when there is no span.
-    pub fn span_context(&self) -> SpanContext {
-        self.0.span().span_context().clone()
+    /// For the link back.
+    pub fn span_context(&self) -> Linkable {
+        self.0.has_active_span().then(|| Arc::new(self.0.span().span_context().clone()))
     }
 }
 
