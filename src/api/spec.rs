@@ -6,7 +6,7 @@ use super::{
     health::HealthApi,
     messages::MessagesApi,
     metrics::MetricsApi,
-    stats::StatsApi,
+    stats::{self, StatsApi},
     users::UsersApi,
 };
 use poem::{endpoint::BoxEndpoint, http::Method};
@@ -55,6 +55,7 @@ pub fn json<T: OpenApi>() -> String {
     let mut document =
         serde_json::from_str(&service::<T>().spec()).expect("poem-openapi writes JSON");
     add_error_examples(&mut document);
+    mark_nullable(&mut document);
     format!("{document:#}\n")
 }
 
@@ -96,6 +97,21 @@ fn add_error_examples(document: &mut Value) {
         let examples: Map<_, _> =
             codes.map(|code| (code.name().to_owned(), example(*code))).collect();
         content["examples"] = examples.into();
+    }
+}
+
+/// Says which numbers may be null. poem-openapi says only that they may be absent.
+fn mark_nullable(document: &mut Value) {
+    for name in stats::NULLABLE {
+        let Some(schema) = document["components"]["schemas"].get_mut(name) else { continue };
+        let required = schema["required"].clone();
+        let is_required = |name: &str| {
+            required.as_array().is_some_and(|names| names.iter().any(|required| required == name))
+        };
+        let properties = schema["properties"].as_object_mut().into_iter().flatten();
+        for (_, property) in properties.filter(|(name, _)| !is_required(name)) {
+            property["nullable"] = true.into();
+        }
     }
 }
 

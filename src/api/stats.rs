@@ -19,6 +19,9 @@ use time::OffsetDateTime;
 /// The windows of `/stats`, in minutes.
 const WINDOWS: [u64; 3] = [1, 5, 15];
 
+/// The schemas in which a number is null where there is nothing to divide by.
+pub const NULLABLE: [&str; 4] = ["Cpu", "Point", "Window", "WindowCpu"];
+
 pub struct StatsApi {
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
