@@ -44,6 +44,9 @@ async fn while_the_database_is_cut_off_requests_get_503_and_then_it_heals() {
     app.wait_until_ready().await;
     app.say("bob", "after").await;
     assert_eq!(database.count_messages().await, 2);
+    let ready = app.get_json("/readyz").await;
+    assert_eq!(ready["checks"][0]["last_error"]["kind"], "unreachable", "{ready}");
+    assert_eq!(ready["checks"][1]["status"], "ok");
 }
 
 #[tokio::test]
