@@ -43,7 +43,7 @@ bench: rust ## Measure the server against its peers, about two hours; writes doc
 	bench/run all
 
 .PHONY: observe
-observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger, by docker or podman compose
+observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers (needs the image, which is to come)
 	deploy/observability/observe
 
 .PHONY: openapi

@@ -7,7 +7,7 @@ use crate::{
     health::Health,
     server::{self, Connections, Service},
     store::{Store, StoreOptions},
-    telemetry::{self, Sources, Stats},
+    telemetry::{self, Stats},
 };
 use anyhow::Context;
 use prometheus::Registry;
@@ -81,7 +81,6 @@ pub async fn run(
             timeout: config.request_timeout,
         },
         stats: Arc::clone(&stats),
-        connections_max: connections.max,
     };
     let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
     let service = |app, connections: &Arc<Connections>| Service {
@@ -148,13 +147,8 @@ pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
 }
 
 fn stats(config: &Config, registry: &Registry, connections: &Arc<Connections>) -> Stats {
-    let (now, peak) = (Arc::clone(connections), Arc::clone(connections));
-    let sources = Sources {
-        connections: Box::new(move || now.open()),
-        connections_peak: Box::new(move || peak.take_peak()),
-    };
     let t = config.apdex_t;
-    Stats::new(registry.clone(), t, t * telemetry::APDEX_TOLERANCE, sources)
+    Stats::new(registry.clone(), t, t * telemetry::APDEX_TOLERANCE, Arc::clone(connections))
 }
 
 fn open_store(config: &Config, health: &Arc<Health>) -> anyhow::Result<Arc<Store>> {

@@ -53,7 +53,12 @@ impl Connections {
         self.max - self.places.available_permits()
     }
 
-    /// The most that were open at a time since this was asked last.
+    /// The most that were open at a time since [`Connections::take_peak`].
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// The same, and begins anew.
     pub fn take_peak(&self) -> usize {
         self.peak.swap(self.open(), Ordering::Relaxed)
     }

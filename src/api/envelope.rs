@@ -4,11 +4,7 @@
 use super::{App, error::ApiError, spec::Routes};
 use crate::telemetry::Exchange;
 use futures_util::{FutureExt, future::BoxFuture};
-use opentelemetry::{
-    Context,
-    context::FutureExt as _,
-    trace::{SpanContext, TraceContextExt},
-};
+use opentelemetry::{Context, context::FutureExt as _, trace::TraceContextExt};
 use poem::{
     Request, Response, Result,
     endpoint::DynEndpoint,
@@ -146,9 +142,8 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
 
 /// The trace id of the request's span, else of the caller's `traceparent` header, or a new one.
 fn trace_id(headers: &HeaderMap, context: Option<&Context>) -> String {
-    let traced = context.map(|context| context.span().span_context().clone());
-    if let Some(traced) = traced.filter(SpanContext::is_valid) {
-        return traced.trace_id().to_string();
+    if let Some(context) = context {
+        return context.span().span_context().trace_id().to_string();
     }
     headers
         .get("traceparent")

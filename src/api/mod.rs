@@ -58,7 +58,6 @@ pub struct Parts {
     pub health: Arc<Health>,
     pub limits: RequestLimits,
     pub stats: Arc<Stats>,
-    pub connections_max: usize,
 }
 
 /// The operations endpoints.
@@ -123,9 +122,5 @@ fn users(parts: &Parts) -> UsersApi {
 fn operations(parts: &Parts) -> OperationsApi {
     let (health, stats) = (Arc::clone(&parts.health), Arc::clone(&parts.stats));
     let registry = stats.registry().clone();
-    (
-        HealthApi { health: Arc::clone(&health) },
-        StatsApi { stats, health, connections_max: parts.connections_max },
-        MetricsApi { registry },
-    )
+    (HealthApi { health: Arc::clone(&health) }, StatsApi { stats, health }, MetricsApi { registry })
 }

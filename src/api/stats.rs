@@ -25,7 +25,6 @@ pub const NULLABLE: [&str; 4] = ["Cpu", "Point", "Window", "WindowCpu"];
 pub struct StatsApi {
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
-    pub connections_max: usize,
 }
 
 /// Everything about this replica; other replicas have their own.
@@ -92,7 +91,7 @@ struct WindowReport {
     errors: Errors,
     /// The share of requests that did not end with 5xx.
     availability: Option<f64>,
-    /// Satisfaction, 0 to 1. Who met a 5xx, or went away unanswered, is frustrated.
+    /// Satisfaction, 0 to 1. Who met a 5xx, or was cut off, is frustrated.
     apdex: Option<f64>,
     cpu: WindowCpu,
     /// The most connections at a time.
@@ -105,7 +104,7 @@ struct Errors {
     client: u64,
     /// 5xx.
     server: u64,
-    /// The client went away before its answer.
+    /// Cut off before the answer.
     canceled: u64,
     by_code: Vec<CodeCount>,
 }
@@ -185,17 +184,17 @@ impl StatsApi {
             ready: self.health.is_ready(),
             apdex_t_seconds: self.stats.apdex_t().as_secs_f64(),
             connections: Connections {
-                now: self.stats.connections(),
+                now: self.stats.connections().open(),
                 peak: self.stats.connections_peak(),
-                limit: self.connections_max,
+                limit: self.stats.connections().max,
             },
             cpu: Cpu { process: load.process, system: load.system, limit_cpus: self.stats.cpus() },
             memory_bytes: load.memory,
             windows: WINDOWS
-                .map(|minutes| {
-                    window(minutes, self.stats.window(Duration::from_secs(60 * minutes)))
-                })
-                .into(),
+                .into_iter()
+                .zip(self.stats.windows(WINDOWS.map(Duration::from_mins)))
+                .map(|(minutes, of)| window(minutes, of))
+                .collect(),
         })?))
     }
 

@@ -9,32 +9,23 @@ pub const INSERT_MESSAGES: Statement = Statement {
     table: "messages",
     text: "insert into messages (dedup, user, text, created_at) values (?, ?, ?, ?)",
 };
-pub const MESSAGES_BY_DEDUP: Statement = Statement {
-    operation: "SELECT",
-    table: "messages",
-    text: "select dedup, id, user, text, created_at from messages where dedup in (?)",
-};
-pub const NEWEST_MESSAGES: Statement = Statement {
-    operation: "SELECT",
-    table: "messages",
-    text: "select id, user, text, created_at from messages \
-           where id > ? and id < ? order by id desc limit ?",
-};
-pub const OLDEST_MESSAGES: Statement = Statement {
-    operation: "SELECT",
-    table: "messages",
-    text: "select id, user, text, created_at from messages where id > ? order by id limit ?",
-};
-pub const MESSAGE_BY_ID: Statement = Statement {
-    operation: "SELECT",
-    table: "messages",
-    text: "select id, user, text, created_at from messages where id = ?",
-};
-pub const USERS_AFTER: Statement = Statement {
-    operation: "SELECT",
-    table: "users",
-    text: "select name from users where name > ? order by name limit ?",
-};
+pub const MESSAGES_BY_DEDUP: Statement = Statement::select(
+    "messages",
+    "select dedup, id, user, text, created_at from messages where dedup in (?)",
+);
+pub const NEWEST_MESSAGES: Statement = Statement::select(
+    "messages",
+    "select id, user, text, created_at from messages \
+     where id > ? and id < ? order by id desc limit ?",
+);
+pub const OLDEST_MESSAGES: Statement = Statement::select(
+    "messages",
+    "select id, user, text, created_at from messages where id > ? order by id limit ?",
+);
+pub const MESSAGE_BY_ID: Statement =
+    Statement::select("messages", "select id, user, text, created_at from messages where id = ?");
+pub const USERS_AFTER: Statement =
+    Statement::select("users", "select name from users where name > ? order by name limit ?");
 
 macro_rules! queries {
     ($module:ident, $database:ty, $begin:literal, $insert_names:literal) => {

@@ -69,7 +69,8 @@ pub fn observe_active_requests() {
         .build();
 }
 
-/// Measures from when it is made until it is ended. Dropped before that, the client went away.
+/// Measures from when it is made until it is ended. Dropped before that, the request was cut off:
+/// stopping took too long, or its connection failed.
 #[derive(Debug)]
 pub struct Exchange {
     begun: Instant,

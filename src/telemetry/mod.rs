@@ -26,7 +26,7 @@ pub use instruments::APDEX_TOLERANCE;
 pub use observe::observe;
 pub use operation::Operation;
 pub use statement::{Statement, observed};
-pub use stats::{Point, STEP, Sources, Stats, Window};
+pub use stats::{Point, STEP, Stats, Window};
 
 use crate::config::Config;
 use anyhow::Context;

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 /// Measures how many requests it serves, and shows it to each of their traces.
 ///
-/// Its span stands in the trace of the first request that is sampled, and has links to all of them;
-/// each of them gets a link back. When none is sampled there is no span.
+/// Its span stands in the trace of the first request that is sampled, and has links to all of them,
+/// up to a limit of the SDK; each of them gets a link back. When none is sampled there is no span.
 #[derive(Debug)]
 pub struct Operation(Context);
 

@@ -20,8 +20,9 @@ use opentelemetry_sdk::{
 use std::env;
 use uuid::Uuid;
 
-/// A batch of posts has a link to each of its requests. The SDK keeps 128 by itself.
-const LINKS_MAX: u32 = 256;
+/// A batch of posts has up to 256 requests and a link to each; a shared read may have more, and
+/// shows the first of them. The SDK keeps 128 by itself.
+const LINKS_MAX: u32 = 1_024;
 
 /// Which signals have somewhere to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The response times, one series for each set of labels.
 //!
-//! Looking a set up in the SDK costs a hundred times what recording does, and is done for every
-//! request; so each set is bound to its series once. There are few sets: all labels are closed.
+//! The SDK would look the set up for every request, which costs more than all else that is measured
+//! (docs/performance.md); so each is bound to its series once. There are few: labels are closed.
 
 use super::instruments::instruments;
 use opentelemetry::{KeyValue, metrics::BoundHistogram};

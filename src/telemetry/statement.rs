@@ -19,6 +19,12 @@ pub struct Statement {
     pub text: &'static str,
 }
 
+impl Statement {
+    pub const fn select(table: &'static str, text: &'static str) -> Self {
+        Self { operation: "SELECT", table, text }
+    }
+}
+
 /// Runs a call. `batch` is how many rows it is about, `rows` says how many its answer has,
 /// `kind_of` what kind of error it ended with. Calls are large, so they are pinned where they are
 /// made.

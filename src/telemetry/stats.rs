@@ -5,32 +5,26 @@ use super::{
     host::{Host, Load},
     totals::{Requests, ratio},
 };
+use crate::server::Connections;
 use prometheus::Registry;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How often a snapshot is taken.
-pub const STEP: Duration = Duration::from_secs(5);
+pub const STEP: Duration = Duration::from_secs(STEP_SECONDS as u64);
+const STEP_SECONDS: usize = 5;
 
 /// How many are kept: those of fifteen minutes, and the one before them.
-const SNAPSHOTS_MAX: usize = 15 * 60 / 5 + 1;
-
-/// What is asked of the rest of the server.
-pub struct Sources {
-    /// Open connections now.
-    pub connections: Box<dyn Fn() -> usize + Send + Sync>,
-    /// The most at a time since this was asked last.
-    pub connections_peak: Box<dyn Fn() -> usize + Send + Sync>,
-}
+const SNAPSHOTS_MAX: usize = 15 * 60 / STEP_SECONDS + 1;
 
 pub struct Stats {
     registry: Registry,
-    sources: Sources,
+    connections: Arc<Connections>,
     apdex_t: Duration,
     tolerated: Duration,
     state: Mutex<State>,
@@ -43,7 +37,6 @@ struct State {
     connections_peak: usize,
 }
 
-#[derive(Clone)]
 struct Snapshot {
     taken: Instant,
     at: OffsetDateTime,
@@ -93,7 +86,7 @@ impl Stats {
         registry: Registry,
         apdex_t: Duration,
         tolerated: Duration,
-        sources: Sources,
+        connections: Arc<Connections>,
     ) -> Self {
         let mut host = Host::new();
         let first = Snapshot {
@@ -106,7 +99,7 @@ impl Stats {
         };
         let snapshots = VecDeque::from([first]);
         let state = Mutex::new(State { host, snapshots, connections_peak: 0 });
-        Self { registry, sources, apdex_t, tolerated, state }
+        Self { registry, connections, apdex_t, tolerated, state }
     }
 
     /// Takes snapshots, for ever.
@@ -132,14 +125,13 @@ impl Stats {
         self.state().host.cpus()
     }
 
-    pub fn connections(&self) -> usize {
-        (self.sources.connections)()
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The most connections at a time since the start.
     pub fn connections_peak(&self) -> usize {
-        let kept = self.state().connections_peak;
-        kept.max(self.connections())
+        self.state().connections_peak.max(self.connections.peak())
     }
 
     /// The latest look at processor and memory.
@@ -147,16 +139,18 @@ impl Stats {
         self.state().snapshots.back().map(|snapshot| snapshot.load).unwrap_or_default()
     }
 
-    /// From about this long ago until now.
-    pub fn window(&self, length: Duration) -> Window {
+    /// From about these times ago until now.
+    pub fn windows<const N: usize>(&self, lengths: [Duration; N]) -> [Window; N] {
         let now = Requests::of(&self.registry);
         let state = self.state();
-        let enough = |snapshot: &&Snapshot| snapshot.taken.elapsed() >= length;
-        let first = state.snapshots.iter().rev().find(enough).or(state.snapshots.front());
-        let Some(first) = first else { return self.between(&now, &now, &[], Duration::ZERO) };
-        let within: Vec<&Snapshot> =
-            state.snapshots.iter().filter(|snapshot| snapshot.taken > first.taken).collect();
-        self.between(&first.requests, &now, &within, first.taken.elapsed())
+        lengths.map(|length| {
+            let enough = |snapshot: &&Snapshot| snapshot.taken.elapsed() >= length;
+            let first = state.snapshots.iter().rev().find(enough).or(state.snapshots.front());
+            let Some(first) = first else { return self.between(&now, &now, &[], Duration::ZERO) };
+            let within: Vec<&Snapshot> =
+                state.snapshots.iter().filter(|snapshot| snapshot.taken > first.taken).collect();
+            self.between(&first.requests, &now, &within, first.taken.elapsed())
+        })
     }
 
     /// The steps that are kept, the oldest first.
@@ -180,14 +174,14 @@ impl Stats {
 
     fn take_snapshot(&self) {
         let requests = Requests::of(&self.registry);
-        let connections_peak = (self.sources.connections_peak)();
+        let connections_peak = self.connections.take_peak();
         let mut state = self.state();
         let snapshot = Snapshot {
             taken: Instant::now(),
             at: OffsetDateTime::now_utc(),
             requests,
             load: state.host.look(),
-            connections: self.connections(),
+            connections: self.connections.open(),
             connections_peak,
         };
         state.connections_peak = state.connections_peak.max(connections_peak);
@@ -231,7 +225,7 @@ impl Stats {
                 .map(|snapshot| snapshot.connections_peak)
                 .max()
                 .unwrap_or_default()
-                .max(self.connections()),
+                .max(self.connections.peak()),
             errors: WindowErrors {
                 client: after.client_errors - before.client_errors,
                 server,

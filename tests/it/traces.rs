@@ -234,9 +234,11 @@ async fn a_collector_that_does_not_answer_holds_up_nothing() {
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for endpoint in ["http://127.0.0.1:9", &silent] {
         for protocol in ["grpc", "http/protobuf"] {
+            // Whoever waited as long as the exporters may would outlast the test.
             let environment = [
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+                ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"),
             ];
             let database = TestDatabase::new();
             let server =

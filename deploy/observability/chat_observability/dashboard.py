@@ -161,12 +161,12 @@ def _errors(x: Expressions) -> list[Panel]:
             links=[what, _traces(x.objectives, "Failed traces", tags="error=true")],
         ),
         graph(
-            "Answers by status", "Without a status: the client went away.", "reqps",
+            "Answers by status", "Without a status: cut off.", "reqps",
             Query(x.rate(f"{DURATION}_count", by=STATUS), f"{{{{{STATUS}}}}}"), stacked=True,
         ),
         graph("Availability", "Requests that did not end with 5xx.", "percentunit",
               Query(x.availability(), "availability"), min=None, max=1),
-        graph("Apdex", "Errors and clients that went away are frustrated.", "none",
+        graph("Apdex", "Errors and requests that were cut off are frustrated.", "none",
               Query(x.apdex(), "Apdex"), max=1),
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ from chat_observability.objectives import Objectives
 DURATION = "http_server_request_duration_seconds"
 STATUS = "http_response_status_code"
 
-# A status is absent when the client went away before the answer.
+# A status is absent when the request was cut off before the answer.
 ERROR_KINDS = {"client": '=~"4.."', "server": '=~"5.."', "canceled": '=""'}
 SERVED = f'{STATUS}!~"5..|"'
 NOT_5XX = f'{STATUS}!~"5.."'

@@ -76,13 +76,13 @@ const TILES = [
     state: judge(w.requests, w.apdex < 0.7, w.apdex < 0.85, "Poor, Fair, Good"),
     more: [["T", seconds(s.apdex_t_seconds)], ["4 T", seconds(4 * s.apdex_t_seconds)]],
   })],
-  ["Errors", "4xx: the request was wrong. 5xx: the server failed. Left: the client.", (w) => {
+  ["Errors", "4xx: the request was wrong. 5xx: the server failed. Cut off: no answer.", (w) => {
     const { client, server, canceled, by_code: codes } = w.errors;
     return {
       value: `${number(client + server)} errors`,
       state: judge(w.requests, w.availability < OBJECTIVE, server > 0,
         `Failing, Some failed, ${client ? "Clients’ only" : "None"}`),
-      more: [["4xx", client], ["5xx", server], ["left", canceled],
+      more: [["4xx", client], ["5xx", server], ["cut off", canceled],
         ...codes.map(({ code, count }) => [code, count])],
     };
   }],
