@@ -98,7 +98,7 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                warn!(%error, "Cannot accept a connection");
+                warn!(cause = %error, "Cannot accept a connection");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -70,7 +70,7 @@ impl<'a> Attempts<'a> {
     /// Fails unless the error is worth another attempt.
     fn note(&mut self, error: sqlx::Error) -> Result<(), StoreError> {
         let Some(trouble) = Trouble::of(&error) else { return Err(StoreError::internal(error)) };
-        debug!(db.trouble = trouble.as_str(), %error, "Store call failed");
+        debug!(db.trouble = trouble.as_str(), cause = %error, "Store call failed");
         // Who may not write is told at once, after one more try on a new connection: a failover may
         // have moved the right elsewhere.
         let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied);

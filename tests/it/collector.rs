@@ -2,7 +2,9 @@
 
 use crate::harness::eventually;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::{
     collector::{
@@ -47,16 +49,27 @@ pub struct Received {
 #[derive(Clone)]
 pub struct Collector {
     received: Arc<Mutex<Received>>,
-    pub grpc: SocketAddr,
-    pub http: SocketAddr,
+    /// Whether it answers with errors.
+    refuses: bool,
+    grpc: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Collector {
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// One that takes everything, and says that it could not.
+    pub async fn start_refusing() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(refuses: bool) -> Self {
         let (grpc, http) = (listener().await, listener().await);
         let received = Arc::default();
-        let collector =
-            Self { received, grpc: grpc.local_addr().unwrap(), http: http.local_addr().unwrap() };
+        let (grpc_address, http_address) = (grpc.local_addr().unwrap(), http.local_addr().unwrap());
+        let collector = Self { received, refuses, grpc: grpc_address, http: http_address };
         let services = Server::builder()
             .add_service(TraceServiceServer::new(collector.clone()))
             .add_service(MetricsServiceServer::new(collector.clone()))
@@ -69,11 +82,14 @@ impl Collector {
 
     /// The variables that lead a server here, by either protocol.
     pub fn environment(&self, protocol: &str) -> [(&'static str, String); 2] {
-        let address = if protocol == "grpc" { self.grpc } else { self.http };
         [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{address}")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", self.address(protocol))),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
         ]
+    }
+
+    pub fn address(&self, protocol: &str) -> SocketAddr {
+        if protocol == "grpc" { self.grpc } else { self.http }
     }
 
     pub fn received(&self) -> MutexGuard<'_, Received> {
@@ -122,14 +138,14 @@ impl Collector {
             let collector = self.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let collector = collector.clone();
-                async move { Ok::<_, Infallible>(collector.answer(request).await) }
+                async move { Ok::<_, Infallible>(collector.answer_http(request).await) }
             });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::spawn(connection);
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
+    async fn answer_http(&self, request: Request<Incoming>) -> Response<Full<bytes::Bytes>> {
         let path = request.uri().path().to_owned();
         assert_eq!(request.headers()["content-type"], "application/x-protobuf");
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -139,7 +155,18 @@ impl Collector {
             "/v1/logs" => self.take_logs(Message::decode(body).unwrap()),
             other => panic!("{other} is no path of OTLP"),
         }
-        Response::new(Full::default())
+        let mut response = Response::default();
+        if self.refuses {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        response
+    }
+
+    fn answer_grpc<T: Default>(&self) -> Result<tonic::Response<T>, Status> {
+        if self.refuses {
+            return Err(Status::internal("this collector refuses"));
+        }
+        Ok(tonic::Response::new(T::default()))
     }
 }
 
@@ -150,7 +177,7 @@ impl TraceService for Collector {
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
         self.take_traces(request.into_inner());
-        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+        self.answer_grpc()
     }
 }
 
@@ -161,7 +188,7 @@ impl MetricsService for Collector {
         request: tonic::Request<ExportMetricsServiceRequest>,
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, Status> {
         self.take_metrics(request.into_inner());
-        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+        self.answer_grpc()
     }
 }
 
@@ -172,7 +199,7 @@ impl LogsService for Collector {
         request: tonic::Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, Status> {
         self.take_logs(request.into_inner());
-        Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
+        self.answer_grpc()
     }
 }
 

@@ -7,6 +7,7 @@
 mod batches;
 mod collector;
 mod crash;
+mod documented;
 mod errors;
 mod file;
 mod freshness;
@@ -15,6 +16,7 @@ mod idempotency;
 mod lifecycle;
 mod limits;
 mod locks;
+mod log;
 mod messages;
 mod migrations;
 mod names;

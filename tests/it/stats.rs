@@ -5,7 +5,6 @@ use crate::{
     process::Process,
 };
 use reqwest::Method;
-use std::collections::BTreeSet;
 
 async fn server(flags: &[&str]) -> (Process, TestDatabase) {
     let database = TestDatabase::new();
@@ -111,31 +110,6 @@ async fn the_history_has_a_point_for_each_step() {
     assert!(point["requests_per_second"].as_f64().unwrap() > 0.0, "{point}");
     assert_eq!(point["apdex"], 1.0);
     assert!(point["cpu_process"].is_number() && point["memory_bytes"].as_u64().unwrap() > 0);
-}
-
-#[tokio::test]
-async fn every_metric_is_documented_and_every_documented_one_is_there() {
-    let (server, _database) = server(&[]).await;
-    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
-    eventually("processor time was measured", || async {
-        server.text("/metrics").await.contains("process_cpu_utilization_ratio ")
-    })
-    .await;
-    let metrics = server.text("/metrics").await;
-    let shown: BTreeSet<&str> = metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
-        .filter(|name| *name != "target_info")
-        .collect();
-    let docs =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/observability.md"));
-    let docs = docs.unwrap();
-    let documented: BTreeSet<&str> = docs
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split("` | `").nth(1)?.split('`').next())
-        .filter(|name| name.contains('_'))
-        .collect();
-    assert_eq!(shown, documented);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What a collector gets: traces, metrics and logs over OTLP, and that nothing waits for one.
 
 use crate::{
-    collector::{Collector, attributes, hex},
-    harness::{PATIENCE, TestDatabase},
+    collector::{Collector, Received, attributes, hex},
+    harness::{PATIENCE, TestDatabase, eventually},
     process::Process,
 };
 use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
@@ -229,21 +229,34 @@ async fn the_metrics_that_are_pushed_are_the_ones_that_are_scraped() {
 }
 
 #[tokio::test]
-async fn a_collector_that_does_not_answer_holds_up_nothing() {
+async fn a_collector_in_trouble_holds_up_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = format!("http://{}", silent.local_addr().unwrap());
-    for endpoint in ["http://127.0.0.1:9", &silent] {
-        for protocol in ["grpc", "http/protobuf"] {
-            // Whoever waited as long as the exporters may would outlast the test.
+    let silent = silent.local_addr().unwrap();
+    let refusing = Collector::start_refusing().await;
+    let nobody = "127.0.0.1:9".parse().unwrap();
+    for protocol in ["grpc", "http/protobuf"] {
+        for (address, takes) in
+            [(nobody, false), (silent, false), (refusing.address(protocol), true)]
+        {
+            let endpoint = format!("http://{address}");
             let environment = [
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
-                ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"),
+                ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+                ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+                ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
             ];
             let database = TestDatabase::new();
             let server =
                 Process::start_with(&["--database-url", database.url.as_str()], &environment).await;
             server.wait_until_ready().await;
+            if takes {
+                *refusing.received() = Received::default();
+                eventually("the collector refuses something", || async {
+                    !refusing.received().metrics.is_empty()
+                })
+                .await;
+            }
             for _ in 0..100 {
                 assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
             }

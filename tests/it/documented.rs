@@ -1,0 +1,105 @@
+//! docs/observability.md against the running server: every metric, span and log field is in both.
+
+use crate::{
+    collector::{Collector, attributes},
+    harness::{TestDatabase, eventually},
+    process::Process,
+};
+use reqwest::Method;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of lines that no test can cause, or that come when nobody reads any more.
+const UNSEEN_FIELDS: [&str; 5] =
+    ["allowed", "connections", "panic.message", "panic.place", "wanted"];
+
+type Names = BTreeSet<String>;
+
+/// The rows of the table under a headline, without its head: the cells of each.
+fn table(headline: &str) -> Vec<Vec<String>> {
+    let docs =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/observability.md"));
+    let docs = docs.unwrap();
+    let (_, chapter) = docs.split_once(&format!("\n## {headline}\n")).unwrap();
+    let rows = chapter.lines().take_while(|line| !line.starts_with("## "));
+    let rows = rows.filter(|line| line.starts_with("| `"));
+    let rows: Vec<Vec<String>> =
+        rows.map(|row| row.split(" | ").map(str::to_owned).collect()).collect();
+    assert!(!rows.is_empty(), "{headline}");
+    rows
+}
+
+/// What stands in backticks.
+fn names(cell: &str) -> Names {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_metric() {
+    let database = TestDatabase::new();
+    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    eventually("processor time was measured", || async {
+        server.text("/metrics").await.contains("process_cpu_utilization_ratio ")
+    })
+    .await;
+    let metrics = server.text("/metrics").await;
+    let shown: Names = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .filter(|name| *name != "target_info")
+        .map(str::to_owned)
+        .collect();
+    let documented: Names = table("Metrics").iter().flat_map(|row| names(&row[1])).collect();
+    assert_eq!(shown, documented);
+}
+
+#[tokio::test]
+async fn every_span_and_every_field_of_the_log() {
+    let collector = Collector::start().await;
+    let environment = collector.environment("grpc");
+    let mut environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    environment.push(("RUST_LOG", "debug"));
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str()];
+    let migrating = Process::start(&flags).await;
+    migrating.wait_until_ready().await;
+    migrating.stop().await;
+    // One that may not mend the damage that comes.
+    let flags = [&flags[..], &["--migrate", "off"]].concat();
+    let server = Process::start_with(&flags, &environment).await;
+    server.wait_until_ready().await;
+
+    let posts: Vec<_> = (0..100).map(|_| tokio::spawn(server.post("bob", "hi").send())).collect();
+    for post in posts {
+        assert_eq!(post.await.unwrap().unwrap().status(), 201);
+    }
+    for path in ["/messages?limit=3", "/messages/1", "/users", "/messages/x", "/nowhere"] {
+        server.request(Method::GET, path).header("user-agent", "test").send().await.unwrap();
+    }
+    server.request(Method::from_bytes(b"BREW").unwrap(), "/coffee").send().await.unwrap();
+    database.execute("drop table messages").await.unwrap();
+    let failed = server.request(Method::GET, "/messages").send().await.unwrap();
+    assert!(failed.status().is_server_error());
+    let log = server.log();
+    server.stop().await;
+
+    let rows = table("Traces");
+    let mut seen: BTreeMap<usize, Names> = BTreeMap::new();
+    for span in &collector.received().spans {
+        let name = if span.kind == 2 { "{METHOD} {route}" } else { &span.name };
+        let row = rows.iter().position(|row| names(&row[0]).contains(name));
+        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
+        seen.entry(row).or_default().extend(attributes(&span.attributes).into_keys());
+    }
+    for (number, row) in rows.iter().enumerate() {
+        assert_eq!(seen.get(&number), Some(&names(&row[2])), "{}", row[0]);
+    }
+
+    let ours = log.iter().filter(|line| line["target"].as_str().unwrap().starts_with("chat"));
+    let seen = ours.flat_map(|line| line.as_object().unwrap().keys().cloned().collect::<Names>());
+    let seen: Names = seen.chain(UNSEEN_FIELDS.map(str::to_owned)).collect();
+    let documented: Names = table("Log").iter().flat_map(|row| names(&row[0])).collect();
+    assert_eq!(seen, documented);
+}
