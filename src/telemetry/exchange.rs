@@ -1,6 +1,6 @@
 //! One request and its answer, measured and traced.
 
-use super::{instruments::meter, series::Labels};
+use super::{backlog::Backlog, instruments::meter, series::Labels};
 use opentelemetry::{
     Context, KeyValue,
     global::{self, BoxedTracer},
@@ -14,7 +14,7 @@ use poem::{
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -27,11 +27,18 @@ const METHODS: [&str; 10] =
 /// Requests under way, by method.
 static ACTIVE: [AtomicI64; METHODS.len()] = [const { AtomicI64::new(0) }; METHODS.len()];
 
-static TRACER: OnceLock<BoxedTracer> = OnceLock::new();
+static TRACING: OnceLock<Tracing> = OnceLock::new();
 
-/// Every request has a span from now on. Without this none costs anything.
-pub fn trace_requests() {
-    let _ = TRACER.set(tracer());
+struct Tracing {
+    tracer: BoxedTracer,
+    backlog: Arc<Backlog>,
+    skipped: AtomicU64,
+}
+
+/// Requests have a span from now on, as long as there is room for it. Without this none costs
+/// anything.
+pub fn trace_requests(backlog: Arc<Backlog>) {
+    let _ = TRACING.set(Tracing { tracer: tracer(), backlog, skipped: AtomicU64::new(0) });
 }
 
 /// A span that others are linked to, where requests are traced.
@@ -44,7 +51,7 @@ pub fn current_span() -> Linkable {
 }
 
 pub fn are_traced() -> bool {
-    TRACER.get().is_some()
+    TRACING.get().is_some()
 }
 
 pub fn tracer() -> BoxedTracer {
@@ -69,6 +76,18 @@ pub fn observe_active_requests() {
         .build();
 }
 
+pub fn observe_skipped_traces() {
+    meter()
+        .u64_observable_counter("chat.trace.skipped")
+        .with_unit("{request}")
+        .with_description("Requests not traced, because spans wait for the collector")
+        .with_callback(|observer| {
+            let skipped = |tracing: &Tracing| tracing.skipped.load(Ordering::Relaxed);
+            observer.observe(TRACING.get().map_or(0, skipped), &[]);
+        })
+        .build();
+}
+
 /// Measures from when it is made until it is ended. Dropped before that, the request was cut off:
 /// stopping took too long, or its connection failed.
 #[derive(Debug)]
@@ -87,11 +106,17 @@ impl Exchange {
         let name = request.method().as_str();
         let method = METHODS.iter().position(|known| *known == name).unwrap_or(METHODS.len() - 1);
         ACTIVE[method].fetch_add(1, Ordering::Relaxed);
-        let context = TRACER.get().map(|tracer| start_span(tracer, request, method, route));
+        let context = TRACING.get().and_then(|tracing| {
+            if tracing.backlog.has_room() {
+                return Some(start_span(&tracing.tracer, request, method, route));
+            }
+            tracing.skipped.fetch_add(1, Ordering::Relaxed);
+            None
+        });
         Self { begun: Instant::now(), method, route, status: None, code: None, context }
     }
 
-    /// The span's context, when requests are traced.
+    /// The span's context, when the request is traced.
     pub fn context(&self) -> Option<&Context> {
         self.context.as_ref()
     }

@@ -1,7 +1,8 @@
 //! What an operator sees: metrics, traces and the log.
 //!
 //! - `log.rs`: the log on standard error
-//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say
+//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `backlog.rs`: not more
+//!   than it takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
 //!   for many requests and a database call are measured and traced
@@ -9,6 +10,7 @@
 //!
 //! docs/observability.md has every name, and a test keeps it true.
 
+mod backlog;
 mod exchange;
 mod host;
 mod instruments;
@@ -63,12 +65,15 @@ impl Telemetry {
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
         log::start(config, logs.as_ref())?;
-        let traces = wanted.traces.then(|| otlp::traces(resource.clone())).transpose()?;
-        if let Some(traces) = &traces {
+        let traces = if wanted.traces {
+            let (traces, backlog) = otlp::traces(resource.clone())?;
             global::set_text_map_propagator(otlp::propagator());
             global::set_tracer_provider(traces.clone());
-            exchange::trace_requests();
-        }
+            exchange::trace_requests(backlog);
+            Some(traces)
+        } else {
+            None
+        };
         let registry = Registry::new();
         let metrics = metrics(&registry, resource, wanted.metrics)?;
         global::set_meter_provider(metrics.clone());

@@ -15,6 +15,7 @@ type Observer<'a> = &'a dyn AsyncInstrument<i64>;
 /// Makes everything visible that the server keeps anyway.
 pub fn observe(connections: &Arc<Connections>, health: &Arc<Health>, store: &Arc<Store>) {
     exchange::observe_active_requests();
+    exchange::observe_skipped_traces();
     server(connections, health);
     inboxes(store);
     pools(store);

@@ -4,6 +4,7 @@
 //! The SDK reads most of them by itself; here is what it leaves out. Without an endpoint nothing is
 //! sent, where the specification would send to localhost: a small server should not talk to nobody.
 
+use super::backlog::{Admission, Backlog, Departure};
 use anyhow::{Context, bail};
 use opentelemetry::{
     KeyValue,
@@ -15,14 +16,17 @@ use opentelemetry_sdk::{
     logs::SdkLoggerProvider,
     propagation::{BaggagePropagator, TraceContextPropagator},
     resource::{EnvResourceDetector, TelemetryResourceDetector},
-    trace::SdkTracerProvider,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
 };
-use std::env;
+use std::{env, sync::Arc};
 use uuid::Uuid;
 
 /// A batch of posts has up to 256 requests and a link to each; a shared read may have more, and
 /// shows the first of them. The SDK keeps 128 by itself.
 const LINKS_MAX: u32 = 1_024;
+
+/// Spans that may wait for the collector, as the specification has it.
+const SPANS_MAX: usize = 2_048;
 
 /// Which signals have somewhere to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,14 +103,25 @@ pub fn propagator() -> TextMapCompositePropagator {
     TextMapCompositePropagator::new(propagators.collect())
 }
 
-pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
+/// The second is what traces may not outgrow.
+pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Backlog>)> {
+    let max = match variable("OTEL_BSP_MAX_QUEUE_SIZE") {
+        Some(max) => max.parse().context("OTEL_BSP_MAX_QUEUE_SIZE")?,
+        None => SPANS_MAX,
+    };
+    let backlog = Backlog::new(max);
     let exporter = SpanExporter::builder().build().context("traces over OTLP")?;
-    let provider = SdkTracerProvider::builder().with_resource(resource);
+    let exporter = Departure { backlog: Arc::clone(&backlog), next: exporter };
+    let queue = BatchConfigBuilder::default().with_max_queue_size(max).build();
+    let queue = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_span_processor(Admission { backlog: Arc::clone(&backlog), next: queue });
     let provider = match variable("OTEL_SPAN_LINK_COUNT_LIMIT") {
         Some(_) => provider,
         None => provider.with_max_links_per_span(LINKS_MAX),
     };
-    Ok(provider.with_batch_exporter(exporter).build())
+    Ok((provider.build(), backlog))
 }
 
 pub fn metric_exporter() -> anyhow::Result<MetricExporter> {

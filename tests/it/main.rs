@@ -6,6 +6,7 @@
 
 mod batches;
 mod collector;
+mod collector_trouble;
 mod crash;
 mod documented;
 mod errors;

@@ -1,20 +1,19 @@
 //! What a collector gets: traces, metrics and logs over OTLP, and that nothing waits for one.
 
 use crate::{
-    collector::{Collector, Received, attributes, hex},
-    harness::{PATIENCE, TestDatabase, eventually},
+    collector::{Collector, attributes, hex},
+    harness::TestDatabase,
     process::Process,
 };
 use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use tokio::{net::TcpListener, time::timeout};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-async fn server(collector: &Collector, protocol: &str, more: &[(&str, &str)]) -> Process {
+pub async fn server(collector: &Collector, protocol: &str, more: &[(&str, &str)]) -> Process {
     let environment = collector.environment(protocol);
     let mut environment: Vec<(&str, &str)> =
         environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -226,49 +225,4 @@ async fn the_metrics_that_are_pushed_are_the_ones_that_are_scraped() {
     let point = &histogram.data_points[0];
     assert!([0.5, 2.0].iter().all(|t| point.explicit_bounds.contains(t)), "T and 4 T");
     assert_eq!(attributes(&point.attributes)["http.route"], "/message");
-}
-
-#[tokio::test]
-async fn a_collector_in_trouble_holds_up_nothing() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = silent.local_addr().unwrap();
-    let refusing = Collector::start_refusing().await;
-    let nobody = "127.0.0.1:9".parse().unwrap();
-    for protocol in ["grpc", "http/protobuf"] {
-        for (address, takes) in
-            [(nobody, false), (silent, false), (refusing.address(protocol), true)]
-        {
-            let endpoint = format!("http://{address}");
-            let environment = [
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
-                ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
-                ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
-                ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-                ("OTEL_BLRP_SCHEDULE_DELAY", "100"),
-            ];
-            let database = TestDatabase::new();
-            let server =
-                Process::start_with(&["--database-url", database.url.as_str()], &environment).await;
-            server.wait_until_ready().await;
-            if takes {
-                *refusing.received() = Received::default();
-                eventually("the collector refuses something", || async {
-                    !refusing.received().metrics.is_empty()
-                })
-                .await;
-            }
-            for _ in 0..100 {
-                assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
-            }
-            timeout(PATIENCE, server.stop()).await.unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_exporter_that_there_is_not_is_said_at_the_start() {
-    let output =
-        crate::process::command(&[]).env("OTEL_TRACES_EXPORTER", "zipkin").output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("OTEL_TRACES_EXPORTER"), "{said}");
 }
