@@ -71,7 +71,8 @@ pub async fn run(
     let health = Arc::new(Health::default());
     let store = open_store(config, &health)?;
     let connections = Arc::new(Connections::new(config.max_connections as usize));
-    let stats = Arc::new(stats(config, registry, &connections));
+    let stats = Stats::new(registry.clone(), config.apdex_t, Arc::clone(&connections));
+    let stats = Arc::new(stats);
     telemetry::observe(&connections, &health, &store);
     let parts = Parts {
         store: Arc::clone(&store),
@@ -121,7 +122,10 @@ pub async fn run(
             let _ = ops.await;
         }
     };
-    if timeout(config.shutdown_timeout, drain).await.is_ok() {
+    // What is left of it is for telemetry.
+    let most = config.shutdown_timeout;
+    let drain_timeout = most.saturating_sub(telemetry::FLUSH_TIMEOUT).max(most / 2);
+    if timeout(drain_timeout, drain).await.is_ok() {
         info!("Stopped, every request answered");
     } else {
         warn!("Stopped with requests unfinished: SHUTDOWN_TIMEOUT is over");
@@ -144,11 +148,6 @@ pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
     }
     store.close().await;
     Ok(())
-}
-
-fn stats(config: &Config, registry: &Registry, connections: &Arc<Connections>) -> Stats {
-    let t = config.apdex_t;
-    Stats::new(registry.clone(), t, t * telemetry::APDEX_TOLERANCE, Arc::clone(connections))
 }
 
 fn open_store(config: &Config, health: &Arc<Health>) -> anyhow::Result<Arc<Store>> {

@@ -43,6 +43,8 @@ fn run(config: &Config) -> anyhow::Result<()> {
     let result = runtime.block_on(serve(config, &telemetry));
     // Off the runtime, which still has to send it.
     telemetry.stop();
+    // What still runs, such as looking up the collector's name, is not waited for.
+    runtime.shutdown_background();
     result
 }
 

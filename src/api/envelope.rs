@@ -2,9 +2,13 @@
 //! headers, and the error contract, for panics and the framework's own errors too.
 
 use super::{App, error::ApiError, spec::Routes};
-use crate::telemetry::Exchange;
+use crate::telemetry::{Exchange, excerpt, trace_id_of_caller};
 use futures_util::{FutureExt, future::BoxFuture};
-use opentelemetry::{Context, context::FutureExt as _, trace::TraceContextExt};
+use opentelemetry::{
+    Context,
+    context::FutureExt as _,
+    trace::{SpanContext, TraceContextExt},
+};
 use poem::{
     Request, Response, Result,
     endpoint::DynEndpoint,
@@ -23,9 +27,6 @@ const HEADERS: [(HeaderName, &str); 3] = [
     // For everything that is no page; the pages bring their own.
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
-
-/// Most bytes of what a client sent that are logged at a time.
-const LOGGED_BYTES_MAX: usize = 256;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -96,23 +97,22 @@ impl DynEndpoint for Envelope {
 }
 
 fn log(error: &ApiError, trace_id: &str, context: Option<Context>, method: &Method, path: &str) {
-    let span_id =
-        context.as_ref().map(|context| context.span().span_context().span_id().to_string());
+    let span = context.as_ref().map(|context| context.span().span_context().clone());
+    let span_id = span.filter(SpanContext::is_sampled).map(|span| span.span_id().to_string());
     // What goes to a collector gets the ids from here.
     let _context = context.map(Context::attach);
     let (code, status) = (error.code.name(), error.code.status());
-    let cause = error.cause().map(shortened);
+    let cause = error.cause().map(excerpt);
     macro_rules! line {
         ($level:ident, $text:literal) => {
             $level!(
                 trace_id,
                 span_id,
-                http.request.method = shortened(method.as_str()),
-                // A path may be as long as a head; the log needs only enough to recognise it.
-                url.path = shortened(path),
+                http.request.method = &*excerpt(method.as_str()),
+                url.path = &*excerpt(path),
                 http.response.status_code = status,
                 code,
-                cause,
+                cause = cause.as_deref(),
                 $text
             )
         };
@@ -123,10 +123,6 @@ fn log(error: &ApiError, trace_id: &str, context: Option<Context>, method: &Meth
         501.. => line!(warn, "Request not served"),
         _ => line!(info, "Request refused"),
     }
-}
-
-fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LOGGED_BYTES_MAX)]
 }
 
 fn finish(mut response: Response, trace_id: &str) -> Response {
@@ -140,39 +136,17 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
     response
 }
 
-/// The trace id of the request's span, else of the caller's `traceparent` header, or a new one.
+/// The trace id of the request's span, else of the caller's, or a new one.
 fn trace_id(headers: &HeaderMap, context: Option<&Context>) -> String {
-    if let Some(context) = context {
-        return context.span().span_context().trace_id().to_string();
+    match context {
+        Some(context) => context.span().span_context().trace_id().to_string(),
+        None => trace_id_of_caller(headers).unwrap_or_else(new_trace_id),
     }
-    headers
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok())
-        .and_then(trace_id_of)
-        .map_or_else(new_trace_id, str::to_owned)
 }
 
 fn new_trace_id() -> String {
     // Sixteen random bytes in hexadecimal are what a UUID without hyphens looks like.
     Uuid::from_u128(fastrand::u128(1..)).simple().encode_lower(&mut [0; 32]).to_owned()
-}
-
-/// `00-{trace id}-{parent id}-{flags}`, see
-/// <https://www.w3.org/TR/trace-context/#traceparent-header>.
-fn trace_id_of(traceparent: &str) -> Option<&str> {
-    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let mut parts = traceparent.split('-');
-    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
-    let valid = version.len() == 2
-        && version != "ff"
-        && trace.len() == 32
-        && parent.len() == 16
-        && parts.next()?.len() == 2
-        && is_hex(version)
-        && is_hex(trace)
-        && is_hex(parent)
-        && trace.bytes().any(|b| b != b'0');
-    valid.then_some(trace)
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -206,22 +180,6 @@ mod tests {
             assert!(response.headers().contains_key(REQUEST_ID));
             let body = response.into_body().into_string().await.unwrap();
             assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
-        }
-    }
-
-    #[test]
-    fn only_a_well_formed_traceparent_is_taken_over() {
-        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
-        assert_eq!(trace_id_of(&format!("00-{id}-00f067aa0ba902b7-01")), Some(id));
-        for bad in [
-            "",
-            "00",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
-        ] {
-            assert_eq!(trace_id_of(bad), None, "{bad}");
         }
     }
 }

@@ -1,15 +1,16 @@
 //! One request and its answer, measured and traced.
 
-use super::{backlog::Backlog, instruments::meter, series::Labels};
+use super::{backlog::Backlog, excerpt::excerpt, instruments::meter, series::Labels};
 use opentelemetry::{
     Context, KeyValue,
     global::{self, BoxedTracer},
-    propagation::Extractor,
+    propagation::{Extractor, TextMapPropagator},
     trace::{SpanContext, SpanKind, Status, TraceContextExt, Tracer},
 };
+use opentelemetry_sdk::propagation::TraceContextPropagator;
 use poem::{
     Request,
-    http::{HeaderMap, HeaderName, Method, header},
+    http::{HeaderMap, HeaderName, header},
 };
 use std::{
     sync::{
@@ -38,7 +39,8 @@ struct Tracing {
 /// Requests have a span from now on, as long as there is room for it. Without this none costs
 /// anything.
 pub fn trace_requests(backlog: Arc<Backlog>) {
-    let _ = TRACING.set(Tracing { tracer: tracer(), backlog, skipped: AtomicU64::new(0) });
+    let tracer = global::tracer(env!("CARGO_PKG_NAME"));
+    let _ = TRACING.set(Tracing { tracer, backlog, skipped: AtomicU64::new(0) });
 }
 
 /// A span that others are linked to, where requests are traced.
@@ -46,16 +48,14 @@ pub type Linkable = Option<Arc<SpanContext>>;
 
 /// The span of the request or operation that is under way.
 pub fn current_span() -> Linkable {
-    are_traced()
-        .then(|| Context::map_current(|context| Arc::new(context.span().span_context().clone())))
+    tracer()?;
+    let current = Context::map_current(|context| context.span().span_context().clone());
+    current.is_sampled().then(|| Arc::new(current))
 }
 
-pub fn are_traced() -> bool {
-    TRACING.get().is_some()
-}
-
-pub fn tracer() -> BoxedTracer {
-    global::tracer(env!("CARGO_PKG_NAME"))
+/// `None` when requests are not traced.
+pub fn tracer() -> Option<&'static BoxedTracer> {
+    TRACING.get().map(|tracing| &tracing.tracer)
 }
 
 pub fn observe_active_requests() {
@@ -154,15 +154,16 @@ fn start_span(
     let name = route.map_or_else(|| known.to_owned(), |route| format!("{known} {route}"));
     let mut attributes = vec![
         KeyValue::new("http.request.method", METHODS[method]),
-        KeyValue::new("url.path", request.uri().path().to_owned()),
+        KeyValue::new("url.path", excerpt(request.uri().path()).into_owned()),
         KeyValue::new("url.scheme", "http"),
         KeyValue::new("network.protocol.version", version(request)),
     ];
     if METHODS[method] == "_OTHER" {
-        attributes.push(KeyValue::new("http.request.method_original", original(request.method())));
+        let original = excerpt(request.method().as_str()).into_owned();
+        attributes.push(KeyValue::new("http.request.method_original", original));
     }
     if let Some(query) = request.uri().query() {
-        attributes.push(KeyValue::new("url.query", query.to_owned()));
+        attributes.push(KeyValue::new("url.query", excerpt(query).into_owned()));
     }
     if let Some(route) = route {
         attributes.push(KeyValue::new("http.route", route));
@@ -171,7 +172,7 @@ fn start_span(
         attributes.push(KeyValue::new("client.address", client.ip().to_string()));
     }
     if let Some(agent) = request.header(header::USER_AGENT) {
-        attributes.push(KeyValue::new("user_agent.original", agent.to_owned()));
+        attributes.push(KeyValue::new("user_agent.original", excerpt(agent).into_owned()));
     }
     let span = tracer
         .span_builder(name)
@@ -185,10 +186,10 @@ fn end_span(context: &Context, status: Option<u16>, error: Option<&'static str>)
     let span = context.span();
     if let Some(status) = status {
         span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
-        // What the client did wrong is no error of this server.
-        if status >= 500 {
-            span.set_status(Status::error(error.unwrap_or_default()));
-        }
+    }
+    // What the client did wrong is no error of this server.
+    if status.is_none_or(|status| status >= 500) {
+        span.set_status(Status::error(error.unwrap_or_default()));
     }
     if let Some(error) = error {
         span.set_attribute(KeyValue::new("error.type", error));
@@ -200,8 +201,13 @@ fn version(request: &Request) -> &'static str {
     if request.version() == poem::http::Version::HTTP_10 { "1.0" } else { "1.1" }
 }
 
-fn original(method: &Method) -> String {
-    method.as_str().chars().take(32).collect()
+/// The trace id of a `traceparent` header, if it is well formed:
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>.
+pub fn trace_id_of_caller(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent")?;
+    let context = TraceContextPropagator::new().extract(&Headers(headers));
+    let span = context.span().span_context().clone();
+    span.is_valid().then(|| span.trace_id().to_string())
 }
 
 struct Headers<'a>(&'a HeaderMap);

@@ -5,19 +5,26 @@ use anyhow::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use std::{io::IsTerminal, panic};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
 /// Where the SDK and its transports say what went wrong. Sent to the collector that it went wrong
-/// with, that would never end.
-const SENDERS: [&str; 6] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest"];
+/// with, that would never end. Some write by the `log` crate, and their lines have its name.
+const SENDERS: [&str; 8] =
+    ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "log"];
 
-/// Starts logging to standard error, panics included.
+/// Lines that may wait for whoever reads standard error.
+const LINES_MAX: usize = 8_192;
+
+/// Starts logging to standard error, panics included. A thread of its own writes the lines, because
+/// a reader that stands still would stop whoever writes; what it does not take is lost. The last
+/// ones are written when the guard is dropped.
 ///
 /// # Errors
 /// When `RUST_LOG` is not a filter.
-pub fn start(config: &Config, otlp: Option<&SdkLoggerProvider>) -> anyhow::Result<()> {
+pub fn start(config: &Config, otlp: Option<&SdkLoggerProvider>) -> anyhow::Result<WorkerGuard> {
     let filter: EnvFilter = config
         .log_filter
         .parse()
@@ -28,7 +35,9 @@ pub fn start(config: &Config, otlp: Option<&SdkLoggerProvider>) -> anyhow::Resul
         LogFormat::Pretty => false,
         LogFormat::Auto => !terminal,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if json {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     } else {
@@ -45,5 +54,5 @@ pub fn start(config: &Config, otlp: Option<&SdkLoggerProvider>) -> anyhow::Resul
         let message = panic.payload_as_str().unwrap_or("no message");
         tracing::error!(panic.place = place, panic.message = message, "A task panicked");
     }));
-    Ok(())
+    Ok(guard)
 }

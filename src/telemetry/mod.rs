@@ -1,16 +1,18 @@
 //! What an operator sees: metrics, traces and the log.
 //!
 //! - `log.rs`: the log on standard error
-//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `backlog.rs`: not more
-//!   than it takes
+//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs`: how;
+//!   `backlog.rs`: not more than it takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
 //!   for many requests and a database call are measured and traced
+//! - `excerpt.rs`: what a client sent, where others read it
 //! - `host.rs`, `totals.rs`, `stats.rs`: processor and memory; the last fifteen minutes
 //!
 //! docs/observability.md has every name, and a test keeps it true.
 
 mod backlog;
+mod excerpt;
 mod exchange;
 mod host;
 mod instruments;
@@ -22,9 +24,10 @@ mod series;
 mod statement;
 mod stats;
 mod totals;
+mod transport;
 
-pub use exchange::{Exchange, Linkable, current_span};
-pub use instruments::APDEX_TOLERANCE;
+pub use excerpt::excerpt;
+pub use exchange::{Exchange, Linkable, current_span, trace_id_of_caller};
 pub use observe::observe;
 pub use operation::Operation;
 pub use statement::{Statement, observed};
@@ -38,10 +41,11 @@ use opentelemetry_sdk::{
 };
 use prometheus::Registry;
 use std::{sync::mpsc, thread, time::Duration};
+use tracing_appender::non_blocking::WorkerGuard;
 
 /// How long stopping waits for a collector to take what is left. Each signal has a thread of its
 /// own, because the SDK's shutdown blocks, and its own limits are longer than a pod has.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What has to be flushed at the end, and what `/metrics` and `/stats` read.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Telemetry {
     metrics: SdkMeterProvider,
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
+    /// Writes the last lines when it is dropped.
+    lines: WorkerGuard,
 }
 
 impl Telemetry {
@@ -64,9 +70,13 @@ impl Telemetry {
         let resource = otlp::resource();
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
-        log::start(config, logs.as_ref())?;
+        let lines = log::start(config, logs.as_ref())?;
+        // Before the traces, which count what they drop.
+        let registry = Registry::new();
+        let metrics = metrics(&registry, resource.clone(), wanted.metrics)?;
+        global::set_meter_provider(metrics.clone());
         let traces = if wanted.traces {
-            let (traces, backlog) = otlp::traces(resource.clone())?;
+            let (traces, backlog) = otlp::traces(resource)?;
             global::set_text_map_propagator(otlp::propagator());
             global::set_tracer_provider(traces.clone());
             exchange::trace_requests(backlog);
@@ -74,16 +84,13 @@ impl Telemetry {
         } else {
             None
         };
-        let registry = Registry::new();
-        let metrics = metrics(&registry, resource, wanted.metrics)?;
-        global::set_meter_provider(metrics.clone());
         instruments::set_apdex_t(config.apdex_t);
-        Ok(Self { registry, metrics, traces, logs })
+        Ok(Self { registry, metrics, traces, logs, lines })
     }
 
     /// Sends what is left. Blocks, for [`FLUSH_TIMEOUT`] at most.
     pub fn stop(self) {
-        let Self { metrics, traces, logs, .. } = self;
+        let Self { metrics, traces, logs, lines, .. } = self;
         let mut flushes: Vec<Flush> = vec![Box::new(move || drop(metrics.shutdown()))];
         if let Some(traces) = traces {
             flushes.push(Box::new(move || drop(traces.shutdown())));
@@ -92,6 +99,7 @@ impl Telemetry {
             flushes.push(Box::new(move || drop(logs.shutdown())));
         }
         flush(flushes);
+        drop(lines);
     }
 }
 

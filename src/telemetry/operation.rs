@@ -1,7 +1,7 @@
 //! One database operation that serves many requests.
 
 use super::{
-    exchange::{self, Linkable, tracer},
+    exchange::{Linkable, tracer},
     instruments::instruments,
 };
 use opentelemetry::{
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub struct Operation(Context);
 
 impl Operation {
-    /// `requests` are the spans of those who wait.
+    /// `requests` are the sampled spans of those who wait.
     pub fn begin<'a>(
         name: &'static str,
         inbox: &'static str,
@@ -27,21 +27,17 @@ impl Operation {
         let size = requests.len() as u64;
         let label = KeyValue::new("chat.inbox", inbox);
         instruments().batch_size.record(size, std::slice::from_ref(&label));
-        if !exchange::are_traced() {
-            return Self(Context::new());
-        }
-        let sampled: Vec<&SpanContext> =
-            requests.flatten().filter(|request| request.is_sampled()).collect();
+        let Some(tracer) = tracer() else { return Self(Context::new()) };
+        let sampled: Vec<&SpanContext> = requests.flatten().collect();
         let Some(first) = sampled.first() else { return Self(Context::new()) };
         let parent = Context::new().with_remote_span_context((*first).clone());
         let links = sampled.iter().map(|request| Link::with_context((*request).clone())).collect();
-        let tracer = tracer();
         let span = tracer
             .span_builder(name)
             .with_kind(SpanKind::Internal)
             .with_attributes([label, KeyValue::new("chat.batch.size", size.cast_signed())])
             .with_links(links)
-            .start_with_context(&tracer, &parent);
+            .start_with_context(tracer, &parent);
         Self(parent.with_span(span))
     }
 

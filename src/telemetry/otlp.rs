@@ -4,18 +4,23 @@
 //! The SDK reads most of them by itself; here is what it leaves out. Without an endpoint nothing is
 //! sent, where the specification would send to localhost: a small server should not talk to nobody.
 
-use super::backlog::{Admission, Backlog, Departure};
+use super::{
+    backlog::{Admission, Backlog, Departure},
+    transport::{Transport, setting},
+};
 use anyhow::{Context, bail};
 use opentelemetry::{
     KeyValue,
     propagation::{TextMapCompositePropagator, TextMapPropagator},
 };
-use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
+use opentelemetry_otlp::{
+    LogExporter, MetricExporter, SpanExporter, WithHttpConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::{
     Resource,
     logs::SdkLoggerProvider,
-    propagation::{BaggagePropagator, TraceContextPropagator},
-    resource::{EnvResourceDetector, TelemetryResourceDetector},
+    propagation::TraceContextPropagator,
+    resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
 };
 use std::{env, sync::Arc};
@@ -27,6 +32,21 @@ const LINKS_MAX: u32 = 1_024;
 
 /// Spans that may wait for the collector, as the specification has it.
 const SPANS_MAX: usize = 2_048;
+
+/// Spans that are sent at a time, as the specification has it.
+const BATCH_MAX: usize = 512;
+
+macro_rules! exporter {
+    ($exporter:ident, $signal:literal) => {{
+        let exporter = $exporter::builder();
+        match Transport::of($signal)? {
+            Transport::Grpc(tls) => exporter.with_tonic().with_tls_config(tls).build(),
+            Transport::Http(None) => exporter.with_http().build(),
+            Transport::Http(Some(client)) => exporter.with_http().with_http_client(client).build(),
+        }
+        .context(concat!("OpenTelemetry's ", $signal))
+    }};
+}
 
 /// Which signals have somewhere to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +71,7 @@ impl Wanted {
                 Some("prometheus") if signal == "METRICS" => false,
                 Some(other) => bail!("{exporter}: {other:?} is not known, only otlp and none are"),
             };
-            let endpoint = variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
-                .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
-            Ok(!disabled && exports && endpoint.is_some())
+            Ok(!disabled && exports && setting(signal, "ENDPOINT").is_some())
         };
         Ok(Self { traces: wanted("TRACES")?, metrics: wanted("METRICS")?, logs: wanted("LOGS")? })
     }
@@ -61,38 +79,44 @@ impl Wanted {
 
 /// A variable that is set to nothing counts as not set.
 #[expect(clippy::disallowed_methods, reason = "these are OpenTelemetry's settings, not ours")]
-fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Who we are. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word; manifests
 /// tell the Kubernetes attributes by them.
 pub fn resource() -> Resource {
+    // Others are no names of labels, and `target_info` would make all of `/metrics` unreadable.
+    let is_name = |key: &str| key.starts_with(|c: char| c.is_ascii_alphabetic());
+    let attributes = EnvResourceDetector::new().detect();
+    let attributes = attributes
+        .iter()
+        .filter(|(key, _)| is_name(key.as_str()))
+        .map(|(key, value)| KeyValue::new(key.clone(), value.clone()))
+        .collect::<Vec<_>>();
     let builder = Resource::builder_empty()
         .with_attributes([
             KeyValue::new("service.name", env!("CARGO_PKG_NAME")),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
             KeyValue::new("service.instance.id", Uuid::now_v7().to_string()),
         ])
-        .with_detectors(&[
-            Box::new(TelemetryResourceDetector),
-            Box::new(EnvResourceDetector::new()),
-        ]);
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_attributes(attributes);
     match variable("OTEL_SERVICE_NAME") {
         Some(name) => builder.with_service_name(name).build(),
         None => builder.build(),
     }
 }
 
-/// What `OTEL_PROPAGATORS` names, as far as there is such a thing.
+/// What `OTEL_PROPAGATORS` names, as far as there is such a thing. Nobody here asks for baggage, so
+/// that none is read, which would let a caller fill the log with complaints about it.
 pub fn propagator() -> TextMapCompositePropagator {
-    let names = variable("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
+    let names = variable("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext".to_owned());
     let propagators = names.split(',').map(str::trim).filter_map(
         |name| -> Option<Box<dyn TextMapPropagator + Send + Sync>> {
             match name {
                 "tracecontext" => Some(Box::new(TraceContextPropagator::new())),
-                "baggage" => Some(Box::new(BaggagePropagator::new())),
-                "none" => None,
+                "baggage" | "none" => None,
                 other => {
                     tracing::warn!("OTEL_PROPAGATORS: {other:?} is not known and left out");
                     None
@@ -110,9 +134,14 @@ pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Back
         None => SPANS_MAX,
     };
     let backlog = Backlog::new(max);
-    let exporter = SpanExporter::builder().build().context("traces over OTLP")?;
+    let exporter = exporter!(SpanExporter, "TRACES")?;
     let exporter = Departure { backlog: Arc::clone(&backlog), next: exporter };
-    let queue = BatchConfigBuilder::default().with_max_queue_size(max).build();
+    let queue = BatchConfigBuilder::default().with_max_queue_size(max);
+    // A batch must be full before half of the queue is, or it would wait for its time.
+    let queue = match variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") {
+        Some(_) => queue.build(),
+        None => queue.with_max_export_batch_size(BATCH_MAX.min(max.div_ceil(4))).build(),
+    };
     let queue = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
@@ -125,10 +154,10 @@ pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Back
 }
 
 pub fn metric_exporter() -> anyhow::Result<MetricExporter> {
-    MetricExporter::builder().build().context("metrics over OTLP")
+    exporter!(MetricExporter, "METRICS")
 }
 
 pub fn logs(resource: Resource) -> anyhow::Result<SdkLoggerProvider> {
-    let exporter = LogExporter::builder().build().context("logs over OTLP")?;
+    let exporter = exporter!(LogExporter, "LOGS")?;
     Ok(SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
 }

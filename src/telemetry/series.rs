@@ -1,9 +1,9 @@
 //! The response times, one series for each set of labels.
 //!
 //! The SDK would look the set up for every request, which costs more than all else that is measured
-//! (docs/performance.md); so each thread binds each to its series once, and shares no lock. There are
-//! few: labels are closed. For the same reason nobody can choose what collides, and the hash is one
-//! that is quick instead of one that is hard to foresee.
+//! (docs/performance.md); so each thread binds each to its series once, and shares no lock. There
+//! are few, because labels are closed. For the same reason nobody can choose what collides, and the
+//! hash is one that is quick instead of one that is hard to foresee.
 
 use super::instruments::instruments;
 use foldhash::fast::RandomState;

@@ -1,9 +1,6 @@
 //! One database call, measured and traced.
 
-use super::{
-    exchange::{self, tracer},
-    instruments::instruments,
-};
+use super::{exchange::tracer, instruments::instruments};
 use opentelemetry::{
     Context, KeyValue,
     trace::{SpanKind, Status, TraceContextExt, Tracer},
@@ -55,8 +52,9 @@ struct Observation {
 
 impl Observation {
     fn begin(statement: &'static Statement, system: &'static str, batch: Option<usize>) -> Self {
-        let context = exchange::are_traced().then(Context::current).and_then(|parent| {
-            if !parent.span().is_recording() && !parent.span().span_context().is_sampled() {
+        let context = tracer().and_then(|tracer| {
+            let parent = Context::current();
+            if !parent.span().span_context().is_sampled() {
                 return None;
             }
             let mut attributes = vec![
@@ -70,12 +68,11 @@ impl Observation {
                 attributes
                     .push(KeyValue::new("db.operation.batch.size", size.cast_signed() as i64));
             }
-            let tracer = tracer();
             let span = tracer
                 .span_builder(format!("{} {}", statement.operation, statement.table))
                 .with_kind(SpanKind::Client)
                 .with_attributes(attributes)
-                .start_with_context(&tracer, &parent);
+                .start_with_context(tracer, &parent);
             Some(parent.with_span(span))
         });
         // Until it ends otherwise: a call that is dropped was given up.

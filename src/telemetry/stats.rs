@@ -3,6 +3,7 @@
 
 use super::{
     host::{Host, Load},
+    instruments::APDEX_TOLERANCE,
     totals::{Requests, ratio},
 };
 use crate::server::Connections;
@@ -26,7 +27,6 @@ pub struct Stats {
     registry: Registry,
     connections: Arc<Connections>,
     apdex_t: Duration,
-    tolerated: Duration,
     state: Mutex<State>,
 }
 
@@ -80,14 +80,8 @@ pub struct Point {
 }
 
 impl Stats {
-    /// `tolerated` is how long a request may take that counts half for Apdex; up to `apdex_t` it
-    /// counts whole.
-    pub fn new(
-        registry: Registry,
-        apdex_t: Duration,
-        tolerated: Duration,
-        connections: Arc<Connections>,
-    ) -> Self {
+    /// Up to `apdex_t`, a request counts whole for Apdex.
+    pub fn new(registry: Registry, apdex_t: Duration, connections: Arc<Connections>) -> Self {
         let mut host = Host::new();
         let first = Snapshot {
             taken: Instant::now(),
@@ -99,7 +93,7 @@ impl Stats {
         };
         let snapshots = VecDeque::from([first]);
         let state = Mutex::new(State { host, snapshots, connections_peak: 0 });
-        Self { registry, connections, apdex_t, tolerated, state }
+        Self { registry, connections, apdex_t, state }
     }
 
     /// Takes snapshots, for ever.
@@ -144,11 +138,10 @@ impl Stats {
         let now = Requests::of(&self.registry);
         let state = self.state();
         lengths.map(|length| {
-            let enough = |snapshot: &&Snapshot| snapshot.taken.elapsed() >= length;
-            let first = state.snapshots.iter().rev().find(enough).or(state.snapshots.front());
-            let Some(first) = first else { return self.between(&now, &now, &[], Duration::ZERO) };
-            let within: Vec<&Snapshot> =
-                state.snapshots.iter().filter(|snapshot| snapshot.taken > first.taken).collect();
+            let enough = |snapshot: &Snapshot| snapshot.taken.elapsed() >= length;
+            let first = state.snapshots.iter().rposition(enough).unwrap_or(0);
+            let within: Vec<&Snapshot> = state.snapshots.iter().skip(first + 1).collect();
+            let first = &state.snapshots[first];
             self.between(&first.requests, &now, &within, first.taken.elapsed())
         })
     }
@@ -208,7 +201,7 @@ impl Stats {
         let server = after.server_errors - before.server_errors;
         let count = all.count as f64;
         let satisfied = good.up_to(self.apdex_t.as_secs_f64());
-        let tolerated = good.up_to(self.tolerated.as_secs_f64());
+        let tolerated = good.up_to((self.apdex_t * APDEX_TOLERANCE).as_secs_f64());
         Window {
             covered: covered.as_secs_f64(),
             requests: all.count,

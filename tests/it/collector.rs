@@ -36,7 +36,11 @@ use std::{
 };
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Status, transport::Server};
+use tonic::{
+    Status,
+    codec::CompressionEncoding::Gzip,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
 #[derive(Debug, Default)]
 pub struct Received {
@@ -57,23 +61,29 @@ pub struct Collector {
 
 impl Collector {
     pub async fn start() -> Self {
-        Self::start_as(false).await
+        Self::start_as(false, Server::builder()).await
     }
 
     /// One that takes everything, and says that it could not.
     pub async fn start_refusing() -> Self {
-        Self::start_as(true).await
+        Self::start_as(true, Server::builder()).await
     }
 
-    async fn start_as(refuses: bool) -> Self {
+    /// One whose gRPC is encrypted.
+    pub async fn start_with_certificate(certificate: &str, key: &str) -> Self {
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
+        Self::start_as(false, Server::builder().tls_config(tls).unwrap()).await
+    }
+
+    async fn start_as(refuses: bool, mut server: Server) -> Self {
         let (grpc, http) = (listener().await, listener().await);
         let received = Arc::default();
         let (grpc_address, http_address) = (grpc.local_addr().unwrap(), http.local_addr().unwrap());
         let collector = Self { received, refuses, grpc: grpc_address, http: http_address };
-        let services = Server::builder()
-            .add_service(TraceServiceServer::new(collector.clone()))
-            .add_service(MetricsServiceServer::new(collector.clone()))
-            .add_service(LogsServiceServer::new(collector.clone()))
+        let services = server
+            .add_service(TraceServiceServer::new(collector.clone()).accept_compressed(Gzip))
+            .add_service(MetricsServiceServer::new(collector.clone()).accept_compressed(Gzip))
+            .add_service(LogsServiceServer::new(collector.clone()).accept_compressed(Gzip))
             .serve_with_incoming(TcpListenerStream::new(grpc));
         tokio::spawn(services);
         tokio::spawn(collector.clone().serve_http(http));

@@ -2,11 +2,12 @@
 
 use crate::{
     collector::{Collector, Received},
-    harness::{PATIENCE, TestDatabase, eventually},
+    harness::{PATIENCE, TestDatabase, eventually, fetch},
     process::Process,
     traces::server,
 };
-use tokio::{net::TcpListener, time::timeout};
+use std::process::Stdio;
+use tokio::{net::TcpListener, process::Command, time::timeout};
 
 #[tokio::test]
 async fn a_collector_in_trouble_holds_up_nothing() {
@@ -80,9 +81,37 @@ async fn a_collector_that_refuses_is_offered_the_next_traces_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_exporter_that_there_is_not_is_said_at_the_start() {
-    let output =
-        crate::process::command(&[]).env("OTEL_TRACES_EXPORTER", "zipkin").output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("OTEL_TRACES_EXPORTER"), "{said}");
+async fn a_setting_that_cannot_be_used_is_said_at_the_start() {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+    for (name, value) in [
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:secret@host"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+    ] {
+        let command = crate::process::command(&[]);
+        let output = { command }.envs([endpoint, (name, value)]).output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(name), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_read_the_log_stops_nobody() {
+    let database = TestDatabase::new();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let flags = ["--database-url", database.url.as_str(), "--listen-addr", &free.to_string()];
+    let mut server = crate::process::command(&flags).stderr(Stdio::piped()).spawn().unwrap();
+    let _unread = server.stderr.take().unwrap();
+    let url = format!("http://{free}/nothing");
+    eventually("it answers", || async { fetch(&url).await.is_ok() }).await;
+    // Far more than a pipe holds.
+    for _ in 0..2_000 {
+        assert_eq!(fetch(&url).await.unwrap().status(), 404);
+    }
+    let id = server.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+    assert!(timeout(PATIENCE, server.wait()).await.unwrap().unwrap().success());
 }

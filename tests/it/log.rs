@@ -6,7 +6,10 @@ use crate::{
 };
 use serde_json::json;
 use std::process::Stdio;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+};
 
 #[tokio::test]
 async fn no_client_can_forge_a_line_of_the_log() {
@@ -37,7 +40,8 @@ async fn no_client_can_forge_a_line_of_the_log() {
         for request in hostile {
             assert!(request.send().await.unwrap().status().is_client_error());
         }
-        server.kill().await.unwrap();
+        let id = server.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
         let mut log = Vec::new();
         while let Some(line) = lines.next_line().await.unwrap() {
             log.push(line);

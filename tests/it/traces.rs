@@ -226,3 +226,28 @@ async fn the_metrics_that_are_pushed_are_the_ones_that_are_scraped() {
     assert!([0.5, 2.0].iter().all(|t| point.explicit_bounds.contains(t)), "T and 4 T");
     assert_eq!(attributes(&point.attributes)["http.route"], "/message");
 }
+
+#[tokio::test]
+async fn a_collector_is_trusted_by_the_certificate_that_is_named() {
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, pair.cert.pem()).unwrap();
+    let file = file.to_str().unwrap();
+    let key = pair.signing_key.serialize_pem();
+    let collector = Collector::start_with_certificate(&pair.cert.pem(), &key).await;
+    let endpoint = format!("https://localhost:{}", collector.address("grpc").port());
+    let database = TestDatabase::new();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", file),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+    ];
+    let server =
+        Process::start_with(&["--database-url", database.url.as_str()], &environment).await;
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    server.stop().await;
+    assert_eq!(collector.spans("POST /message").await.len(), 1);
+}
