@@ -140,8 +140,8 @@ def _limits(x: Expressions) -> Iterator[Alert]:
         "2m",
         f"{connections} / ({most} > 0) > {CONNECTIONS_NEAR}",
         f"{INSTANCE} has {SHARE} of the connections that it may have",
-        "Clients beyond MAX_CONNECTIONS are turned away before they have made a request, so the"
-        " availability does not show it.",
+        "The requests of clients beyond MAX_CONNECTIONS are answered with 503, and connections"
+        " beyond 256 of those are closed unheard, which no availability shows.",
     )
     yield Alert(
         "ChatPostQueueNearlyFull",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The bounds of http_server_request_duration_seconds that the server has. An objective between two
-# of them could only be guessed at.
+# The bounds of http_server_request_duration_seconds that the server has, besides T and 4 T. An
+# objective between two of them could only be guessed at.
 BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2, 2.5, 5, 7.5, 10)
 
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400}
@@ -108,9 +108,9 @@ def _checked(found: Objectives) -> Objectives:
         if not 0 < ratio < 1:
             raise Mistake(f"{ratio} is not between 0 and 1")
     t = found.apdex_t_seconds
-    for bound in (found.latency_seconds, t, 4 * t):
-        if bound not in BUCKETS_SECONDS:
-            raise Mistake(f"{bound:g} s (T, 4 T or latency) is not a bucket: {BUCKETS_SECONDS}")
+    bounds = (*BUCKETS_SECONDS, t, 4 * t)
+    if found.latency_seconds not in bounds:
+        raise Mistake(f"latency.seconds is not a bucket: {sorted(set(bounds))}")
     for rate in found.burn_rates:
         if not seconds(rate.short) < seconds(rate.long) <= seconds(found.period):
             raise Mistake(f"{rate.short} and {rate.long} are not a short and a long window")
