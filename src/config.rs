@@ -19,8 +19,8 @@ pub struct Config {
     #[arg(long, env, default_value = "0.0.0.0:8081")]
     pub listen_addr: SocketAddr,
 
-    /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics,
-    /// /stats), which then leave the public port, so that nobody outside sees them
+    /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics, /stats,
+    /// /dashboard), which then leave the public port, so that nobody outside sees them
     #[arg(long, env)]
     pub ops_addr: Option<SocketAddr>,
 
