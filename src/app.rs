@@ -12,13 +12,16 @@ use crate::{
 use anyhow::Context;
 use prometheus::Registry;
 use secrecy::ExposeSecret;
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// Most connections on the operations port. Probes and scrapers are few.
 const OPS_CONNECTIONS_MAX: usize = 256;
+
+/// How long it takes at most until requests have noticed that they are cut off.
+const CUT_OFF_MAX: Duration = Duration::from_millis(100);
 
 /// The sockets to serve on, bound before anything else so that a port in use is found out at once.
 pub struct Listeners {
@@ -97,6 +100,7 @@ pub async fn run(
     let app = if listeners.ops.is_some() { api::public(&parts) } else { api::all(&parts) };
     let public = service(app, &connections);
     let public = tokio::spawn(server::serve(listeners.public, public, stop_public.clone()));
+    let cut_off = public.abort_handle();
     let ops = listeners.ops.map(|listener| {
         let ops = service(api::ops(&parts), &Arc::new(Connections::new(OPS_CONNECTIONS_MAX)));
         tokio::spawn(server::serve(listener, ops, stop_ops.clone()))
@@ -128,7 +132,10 @@ pub async fn run(
     if timeout(drain_timeout, drain).await.is_ok() {
         info!("Stopped, every request answered");
     } else {
-        warn!("Stopped with requests unfinished: SHUTDOWN_TIMEOUT is over");
+        warn!(connections = connections.open(), "Stopped with requests unfinished");
+        cut_off.abort();
+        // So that they are counted and traced as what they are.
+        let _ = timeout(CUT_OFF_MAX, connections.all_closed()).await;
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -63,6 +64,13 @@ impl Connections {
         self.peak.swap(self.open(), Ordering::Relaxed)
     }
 
+    /// Waits until none is open; not for long, because it keeps asking.
+    pub async fn all_closed(&self) {
+        while self.open() > 0 {
+            yield_now().await;
+        }
+    }
+
     fn admit(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         self.peak.fetch_max(self.open(), Ordering::Relaxed);
@@ -81,11 +89,14 @@ pub struct Service {
     pub health: Arc<Health>,
 }
 
-/// Serves a listener until `stop` is cancelled and the requests under way are answered.
+/// Serves a listener until `stop` is cancelled and the requests under way are answered. Dropped
+/// before that, it cuts them off.
 pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) {
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
     let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let _cut_when_dropped = cut.clone().drop_guard();
     loop {
         let accepted = match stop.run_until_cancelled(listener.accept()).await {
             Some(accepted) => accepted,
@@ -113,7 +124,8 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         let stop = stop.clone();
         let health = Arc::clone(&service.health);
         let task = serve_one(stream, peer, Arc::clone(app), health, patience, permit, stop);
-        connections.spawn(task);
+        let cut = cut.clone();
+        connections.spawn(async move { cut.run_until_cancelled(task).await });
     }
     // New connections are refused by the system from here on.
     drop(listener);

@@ -2,13 +2,14 @@
 
 use crate::{
     collector::{Collector, attributes, hex},
-    harness::TestDatabase,
+    harness::{TestDatabase, eventually},
     process::Process,
 };
 use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -250,4 +251,31 @@ async fn a_collector_is_trusted_by_the_certificate_that_is_named() {
     assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
     server.stop().await;
     assert_eq!(collector.spans("POST /message").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_stopping_cuts_off_is_traced_as_that() {
+    let collector = Collector::start().await;
+    let server = server(&collector, "grpc", &[("SHUTDOWN_TIMEOUT", "2s")]).await;
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    stream
+        .write_all(
+            b"POST /message HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+              content-length: 9\r\n\r\n{",
+        )
+        .await
+        .unwrap();
+    eventually("the request is under way", || async {
+        let metrics = server.text("/metrics").await;
+        metrics.lines().any(|line| {
+            line.starts_with("http_server_active_requests{")
+                && line.contains("\"POST\"")
+                && line.ends_with(" 1")
+        })
+    })
+    .await;
+    server.stop().await;
+    let span = collector.spans("POST /message").await.remove(0);
+    assert_eq!(attributes(&span.attributes)["error.type"], "canceled");
+    assert_eq!(span.status.unwrap().code, 2, "an error");
 }
