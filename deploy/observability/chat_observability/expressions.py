@@ -13,7 +13,8 @@ STATUS = "http_response_status_code"
 # A status is absent when the request was cut off before the answer.
 ERROR_KINDS = {"client": '=~"4.."', "server": '=~"5.."', "canceled": '=""'}
 SERVED = f'{STATUS}!~"5..|"'
-NOT_5XX = f'{STATUS}!~"5.."'
+# 408 took long because the client did.
+TIMED = f'{STATUS}!~"5..|408"'
 
 
 def le(bound: float) -> str:
@@ -65,10 +66,10 @@ class Expressions:
         return self.or_none(self.requests(f"{STATUS}{ERROR_KINDS['server']}"))
 
     def slow(self) -> str:
-        """Requests a second that took too long. A failed one counts as failed, not as fast."""
-        fast = self.within(self.objectives.latency_seconds, NOT_5XX)
+        """Requests a second that took too long by the server. A failed one counts as failed."""
+        fast = self.within(self.objectives.latency_seconds, TIMED)
         # Rounding of floats must not make it less than nothing.
-        return f"clamp_min(\n  {self.requests(NOT_5XX)}\n  -\n  {fast},\n  0\n)"
+        return f"clamp_min(\n  {self.requests(TIMED)}\n  -\n  {fast},\n  0\n)"
 
     def mean_seconds(self) -> str:
         return f"{self.rate(f'{DURATION}_sum')}\n/\n({self.requests()} > 0)"

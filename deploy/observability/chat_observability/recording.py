@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from chat_observability.expressions import ERROR_KINDS, NOT_5XX, Expressions
+from chat_observability.expressions import ERROR_KINDS, TIMED, Expressions
 from chat_observability.objectives import Objectives, seconds
 
 # The window of all that is counted from raw series. Longer ones are made from its results, which
@@ -30,7 +30,7 @@ def objectives(x: Expressions) -> Iterator[dict[str, Any]]:
     """Shares and numbers of bad requests over all windows that alerts look at."""
     requests, bad = f"job:slo_requests:rate{BASE}", f"job:slo_bad_requests:rate{BASE}"
     yield _record(requests, x.requests(), slo="availability")
-    yield _record(requests, x.requests(NOT_5XX), slo="latency")
+    yield _record(requests, x.requests(TIMED), slo="latency")
     yield _record(bad, x.failed(), slo="availability")
     yield _record(bad, x.slow(), slo="latency")
     yield _record(ratio(BASE), f"{bad} / ({requests} > 0)")
