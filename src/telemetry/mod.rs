@@ -44,7 +44,7 @@ use std::{sync::mpsc, thread, time::Duration};
 use tracing_appender::non_blocking::WorkerGuard;
 
 /// How long stopping waits for a collector to take what is left. Each signal has a thread of its
-/// own, because the SDK's shutdown blocks, and its own limits are longer than a pod has.
+/// own, because the SDK's shutdown blocks, for five seconds and more.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What has to be flushed at the end, and what `/metrics` and `/stats` read.
