@@ -12,7 +12,7 @@ WITH_SERVER := cargo test --locked --test it -- --include-ignored
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: rust ## Start the server on port 8081, with SQLite in chat.db or on DATABASE_URL
@@ -45,6 +45,10 @@ bench: rust ## Measure the server against its peers, about two hours; writes doc
 .PHONY: observe
 observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers (needs the image, which is to come)
 	deploy/observability/observe
+
+.PHONY: image
+image: ## Build the image chat-server:dev, or IMAGE, with docker, podman or buildah
+	deploy/image
 
 .PHONY: openapi
 openapi: rust ## Write openapi.json anew

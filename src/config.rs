@@ -1,9 +1,15 @@
 //! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use secrecy::{ExposeSecret, SecretString};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use url::Url;
 
 /// A small chat server: people post short messages, everyone reads the latest ones.
 ///
@@ -33,6 +39,11 @@ pub struct Config {
     /// File that holds the database URL, so that its password stands in no environment
     #[arg(long, env, conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
+
+    /// File that holds the password of the database's user, which the URL then leaves out: so the
+    /// database and this server can read the same secret
+    #[arg(long, env)]
+    pub database_password_file: Option<PathBuf>,
 
     /// Most connections to the database. Four of them are for posts, shared reads and watching; the
     /// others are for requests with a query of their own. More do not make it faster, and it has a
@@ -100,6 +111,8 @@ const DURATION_MAX: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Command {
+    /// Ask the server with the same settings on this machine whether it is ready; exit with 0 or 1
+    Healthcheck,
     /// Print the OpenAPI document as JSON and exit
     Openapi,
 }
@@ -125,24 +138,49 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The database URL from wherever it is set.
+    /// The database URL from wherever it is set, with its password.
     ///
     /// # Errors
-    /// When `DATABASE_URL_FILE` cannot be read or is empty.
+    /// When a file cannot be read or is empty, or its password has no place in the URL.
     pub fn database_url(&self) -> anyhow::Result<SecretString> {
-        if let Some(path) = &self.database_url_file {
-            let url = std::fs::read_to_string(path)
-                .with_context(|| format!("DATABASE_URL_FILE: cannot read {}", path.display()))?;
-            if url.trim().is_empty() {
-                bail!("DATABASE_URL_FILE: {} is empty", path.display());
-            }
-            return Ok(url.trim().into());
+        let url = match (&self.database_url_file, &self.database_url) {
+            (Some(path), _) => content("DATABASE_URL_FILE", path)?.trim().into(),
+            (None, Some(url)) if !url.expose_secret().is_empty() => url.clone(),
+            (None, _) => "sqlite://chat.db".into(),
+        };
+        match &self.database_password_file {
+            Some(path) => with_password(&url, path),
+            None => Ok(url),
         }
-        Ok(match &self.database_url {
-            Some(url) if !url.expose_secret().is_empty() => url.clone(),
-            _ => "sqlite://chat.db".into(),
-        })
     }
+}
+
+/// What stands in the file, which nobody would leave empty on purpose.
+fn content(setting: &str, path: &Path) -> anyhow::Result<String> {
+    let content = fs::read_to_string(path)
+        .with_context(|| format!("{setting}: cannot read {}", path.display()))?;
+    anyhow::ensure!(!content.trim().is_empty(), "{setting}: {} is empty", path.display());
+    Ok(content)
+}
+
+/// Newlines at the end are the editor's, as the images of MySQL see it too.
+fn with_password(url: &SecretString, path: &Path) -> anyhow::Result<SecretString> {
+    let password = content("DATABASE_PASSWORD_FILE", path)?;
+    let password = password.trim_end_matches('\n');
+    let mut url =
+        Url::parse(url.expose_secret()).ok().context("DATABASE_URL is not a valid URL")?;
+    anyhow::ensure!(
+        url.password().is_none(),
+        "DATABASE_PASSWORD_FILE: DATABASE_URL has a password already"
+    );
+    anyhow::ensure!(
+        !url.username().is_empty(),
+        "DATABASE_PASSWORD_FILE: DATABASE_URL names no user"
+    );
+    // The rest is encoded there, but percent signs are taken for the work of somebody before.
+    let placed = url.set_password(Some(&password.replace('%', "%25")));
+    anyhow::ensure!(placed.is_ok(), "DATABASE_PASSWORD_FILE: DATABASE_URL has no host");
+    Ok(String::from(url).into())
 }
 
 fn up_to(max: i64) -> RangedI64ValueParser<u32> {
@@ -167,6 +205,7 @@ fn duration_or_none(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::io::Write;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -178,5 +217,31 @@ mod tests {
         let config = Config::parse_from(["chat-server", "--database-url", "mysql://u:geheim@h/d"]);
         assert!(!format!("{config:?}").contains("geheim"));
         assert!(config.database_url().unwrap().expose_secret().contains("geheim"));
+    }
+
+    #[test]
+    fn a_password_file_fills_the_gap_in_the_url_whatever_it_holds() {
+        let url = |url: &str, password: &str| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(password.as_bytes()).unwrap();
+            let path = file.path().to_str().unwrap();
+            let flags = ["--database-url", url, "--database-password-file", path];
+            let config = Config::parse_from(["chat-server"].iter().chain(&flags));
+            config.database_url().map(|url| Url::parse(url.expose_secret()).unwrap())
+        };
+        let filled = url("mysql://chat@db/chat?ssl-mode=REQUIRED", " p@ss/w:rd?%41ö \n").unwrap();
+        assert_eq!(filled.password(), Some("%20p%40ss%2Fw%3Ard%3F%2541%C3%B6%20"));
+        assert_eq!((filled.username(), filled.query()), ("chat", Some("ssl-mode=REQUIRED")));
+        let refused = [
+            ("mysql://chat:old@db/chat", "secret", "has a password already"),
+            ("mysql://db/chat", "secret", "names no user"),
+            ("sqlite://chat.db", "secret", "names no user"),
+            ("no url", "secret", "not a valid URL"),
+            ("mysql://chat@db/chat", "\n", "is empty"),
+        ];
+        for (database_url, password, expected) in refused {
+            let error = url(database_url, password).unwrap_err().to_string();
+            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
+        }
     }
 }

@@ -11,6 +11,7 @@
 //! - [`rendering`]: bodies that are made once and shared
 //! - [`store`]: what is promised about data; the queries; MySQL and SQLite
 //! - [`health`]: what the process knows of its own fitness
+//! - [`healthcheck`]: asks a running server for it
 //! - [`telemetry`]: the log
 
 pub mod api;
@@ -18,6 +19,7 @@ pub mod app;
 pub mod config;
 pub mod connection;
 pub mod health;
+pub mod healthcheck;
 pub mod message;
 pub mod rendering;
 pub mod server;

@@ -5,7 +5,7 @@ use chat_server::{
     api,
     app::{self, Listeners},
     config::{Command, Config, Migrate},
-    server,
+    healthcheck, server,
     telemetry::Telemetry,
 };
 use clap::Parser;
@@ -20,11 +20,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    if matches!(config.command, Some(Command::Openapi)) {
-        let printed = std::io::stdout().write_all(api::document().as_bytes());
-        return if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    }
-    match run(&config) {
+    let result = match config.command {
+        Some(Command::Openapi) => print(&api::document()),
+        Some(Command::Healthcheck) => healthcheck::run(&config).and_then(|report| print(&report)),
+        None => run(&config),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Not by the log, which may not be set up: somebody has to see why nothing starts.
@@ -32,6 +33,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {

@@ -166,6 +166,30 @@ async fn the_database_url_can_come_from_a_file() {
 }
 
 #[tokio::test]
+async fn the_health_check_tells_whether_the_server_with_its_settings_is_ready() {
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str(), "--shutdown-delay", "1h"];
+    let server = Process::start(&flags).await;
+    server.wait_until_ready().await;
+    let address = server.url.strip_prefix("http://").unwrap().to_owned();
+    let port = address.rsplit(':').next().unwrap();
+    let unspecified = format!("0.0.0.0:{port}");
+    for flags in [["--listen-addr", unspecified.as_str()], ["--ops-addr", address.as_str()]] {
+        let (asked, text) = output(&[&flags[..], &["healthcheck"]].concat()).await;
+        assert!(asked.status.success() && text.contains("\"status\":\"ok\""), "{text}");
+    }
+    server.signal("-TERM").await;
+    server.wait_for_status("/readyz", 503).await;
+    let (asked, text) = output(&["--listen-addr", &address, "healthcheck"]).await;
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(text.contains("not ready") && text.contains("draining"), "{text}");
+    let nobody = "127.0.0.1:1";
+    let (asked, text) = output(&["--listen-addr", nobody, "healthcheck"]).await;
+    assert_eq!(asked.status.code(), Some(1));
+    assert!(text.contains("nothing answers at 127.0.0.1:1"), "{text}");
+}
+
+#[tokio::test]
 async fn migrate_only_migrates_and_exits_and_off_waits_for_that() {
     let database = TestDatabase::new();
     let url = database.url.as_str();
