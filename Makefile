@@ -19,14 +19,17 @@ run: rust ## Start the server on port 8081, with SQLite in chat.db or on DATABAS
 	cargo run --release --locked
 
 .PHONY: test
-test: rust ## Run all tests, on SQLite and on a private MySQL and MariaDB that it brings
+test: test-sqlite test-mysql test-mariadb ## Run all tests, on SQLite and on a private MySQL and MariaDB that it brings
+	@echo "== All tests passed on SQLite, MySQL and MariaDB"
+
+# One by one for CI, which runs them side by side.
+.PHONY: test-sqlite test-mysql test-mariadb
+test-sqlite: rust
 	@echo "== SQLite, compiled in"
 	env -u TEST_DATABASE_URL cargo test --locked
-	@echo "== MySQL"
-	$(PRIVATE) mysql run $(WITH_SERVER)
-	@echo "== MariaDB"
-	$(PRIVATE) mariadb run $(WITH_SERVER)
-	@echo "== All tests passed on SQLite, MySQL and MariaDB"
+test-mysql test-mariadb: test-%: rust
+	@echo "== $*"
+	$(PRIVATE) $* run $(WITH_SERVER)
 
 .PHONY: check
 check: rust ## Check format, lints, dependencies and the committed OpenAPI document
