@@ -38,6 +38,7 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs
 	python3 -m unittest discover --quiet --start-directory bench/tests --top-level-directory bench
 	deploy/observability/check
+	.github/check
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
 
