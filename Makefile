@@ -39,6 +39,7 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	python3 -m unittest discover --quiet --start-directory bench/tests --top-level-directory bench
 	deploy/observability/check
 	.github/check
+	deploy/kubernetes/check
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
 
@@ -47,8 +48,8 @@ bench: rust ## Measure the server against its peers, about two hours; writes doc
 	bench/run all
 
 .PHONY: observe
-observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers (needs the image, which is to come)
-	deploy/observability/observe
+observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers
+	COMPOSE_PROFILES=observability deploy/compose
 
 .PHONY: image
 image: ## Build the image chat-server:dev, or IMAGE, with docker, podman or buildah
