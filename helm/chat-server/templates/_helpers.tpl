@@ -1,0 +1,92 @@
+{{/* Names and labels, pull secrets and images: what all objects share. */}}
+
+{{- define "chat-server.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Cut at 40, so that the longest suffix and what controllers append still fit into 63 characters. */}}
+{{- define "chat-server.fullname" -}}
+{{- $name := include "chat-server.name" . }}
+{{- $full := printf "%s-%s" .Release.Name $name }}
+{{- if contains $name .Release.Name }}{{ $full = .Release.Name }}{{ end }}
+{{- .Values.fullnameOverride | default $full | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Takes dict "root" $ "component" "server". */}}
+{{- define "chat-server.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "chat-server.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* For the metadata of objects, takes the same. */}}
+{{- define "chat-server.labels" -}}
+{{- $labels := include "chat-server.selectorLabels" . | fromYaml }}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
+{{- $_ := set $labels "app.kubernetes.io/version" .root.Chart.AppVersion }}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "chat-server" }}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service }}
+{{- toYaml (merge $labels (.root.Values.commonLabels | default dict)) }}
+{{- end }}
+
+{{/*
+For the templates of pods: takes the same and optionally "labels", the map from the values. Without the chart's
+version, or each new chart would restart pods that it does not change, the database's among them.
+*/}}
+{{- define "chat-server.podLabels" -}}
+{{- $labels := include "chat-server.selectorLabels" . | fromYaml }}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "chat-server" }}
+{{- toYaml (merge $labels (.labels | default dict) (.root.Values.commonLabels | default dict)) }}
+{{- end }}
+
+{{/* The common annotations, or nothing. Takes the root. */}}
+{{- define "chat-server.annotations" -}}
+{{- with .Values.commonAnnotations }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/*
+The whole metadata of an object. Takes dict "root" $ "component" "server" and optionally "suffix" to the full name,
+"name" instead of it, "labels" and "annotations" (maps from the values, which win over the common ones).
+The namespace is written out, so that `helm template | kubectl apply` puts everything where the release says.
+*/}}
+{{- define "chat-server.metadata" -}}
+{{- $full := include "chat-server.fullname" .root }}
+name: {{ .name | default (empty .suffix | ternary $full (printf "%s-%s" $full .suffix)) }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- $labels := include "chat-server.labels" . | fromYaml }}
+  {{- toYaml (merge $labels (.labels | default dict)) | nindent 2 }}
+{{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Takes dict "root" $ "image" .Values.image "defaultTag" "1.2.3"; the digest wins over the tag. */}}
+{{- define "chat-server.image" -}}
+{{- $registry := (.root.Values.global).imageRegistry | default .image.registry }}
+{{- with $registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .image.repository }}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .defaultTag }}{{ end }}
+{{- end }}
+
+{{/* The `imagePullSecrets:` block of a pod, or nothing. Names as strings or as {name: …}. */}}
+{{- define "chat-server.imagePullSecrets" -}}
+{{- $names := list }}
+{{- range concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
+{{- $names = append $names (kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") .) }}
+{{- end }}
+{{- with $names | uniq }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- .Values.serviceAccount.name | default (include "chat-server.fullname" .) }}
+{{- else }}
+{{- .Values.serviceAccount.name | default "default" }}
+{{- end }}
+{{- end }}
