@@ -50,12 +50,11 @@ The whole metadata of an object. Takes dict "root" $ "component" "server" and op
 The namespace is written out, so that `helm template | kubectl apply` puts everything where the release says.
 */}}
 {{- define "chat-server.metadata" -}}
-{{- $full := include "chat-server.fullname" .root }}
+{{- $full := include "chat-server.fullname" .root -}}
 name: {{ .name | default (empty .suffix | ternary $full (printf "%s-%s" $full .suffix)) }}
 namespace: {{ .root.Release.Namespace }}
 labels:
-  {{- $labels := include "chat-server.labels" . | fromYaml }}
-  {{- toYaml (merge $labels (.labels | default dict)) | nindent 2 }}
+  {{- toYaml (merge (include "chat-server.labels" . | fromYaml) (.labels | default dict)) | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -75,7 +74,7 @@ annotations:
 {{- range concat ((.Values.global).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
 {{- $names = append $names (kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") .) }}
 {{- end }}
-{{- with $names | uniq }}
+{{- with $names | uniq -}}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
