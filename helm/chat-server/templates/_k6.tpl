@@ -1,0 +1,60 @@
+{{/*
+The specification of a pod that runs a script with k6. Takes dict "root" $ "script" "valid.js" and optionally
+"environment", a map for the script. Its names do not begin with K6_: k6 takes some of those as options, and drops the
+script's own scenarios.
+*/}}
+{{- define "chat-server.k6.spec" -}}
+{{- $k6 := .root.Values.k6 }}
+{{- $full := include "chat-server.fullname" .root -}}
+restartPolicy: Never
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with include "chat-server.imagePullSecrets" .root }}
+{{ . }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 12345
+  runAsGroup: 12345
+  seccompProfile: {type: RuntimeDefault}
+{{- range $field := list "nodeSelector" "tolerations" }}
+{{- with get $k6 $field }}
+{{ $field }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+containers:
+  - name: k6
+    image: {{ include "chat-server.image" (dict "root" .root "image" $k6.image) | quote }}
+    imagePullPolicy: {{ $k6.image.pullPolicy }}
+    args: [run, --quiet, --no-usage-report, --no-color, /scripts/{{ .script }}]
+    env:
+      - {name: CHAT_URL, value: "http://{{ $full }}:{{ .root.Values.service.port }}"}
+      - {name: OPERATIONS_URL, value: "http://{{ $full }}-operations:{{ .root.Values.operations.port }}"}
+      {{- range $name, $value := .environment }}
+      - {name: {{ $name }}, value: {{ $value | toString | quote }}}
+      {{- end }}
+      # It would otherwise look on the internet for what a script imports.
+      - {name: K6_AUTO_EXTENSION_RESOLUTION, value: "false"}
+    resources:
+      {{- toYaml $k6.resources | nindent 6 }}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+    volumeMounts:
+      - {name: scripts, mountPath: /scripts, readOnly: true}
+      - {name: tmp, mountPath: /tmp}
+volumes:
+  - name: scripts
+    configMap:
+      name: {{ $full }}-k6
+  - name: tmp
+    emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+
+{{/* The annotations of a test. A failed one stays, for its log. */}}
+{{- define "chat-server.test" -}}
+helm.sh/hook: test
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
