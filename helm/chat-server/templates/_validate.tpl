@@ -1,0 +1,146 @@
+{{/*
+What the schema cannot say: values that do not fit together. Each mistake names the value, the reason and what to do;
+all are shown at once. The deployment calls this, since it is always rendered.
+*/}}
+{{- define "chat-server.validate" -}}
+{{- $mistakes := list }}
+{{- range list "database" "scale" "shutdown" "publish" "others" }}
+{{- $mistakes = concat $mistakes (include (printf "chat-server.validate.%s" .) $ | trim | splitList "\n") }}
+{{- end }}
+{{- with without $mistakes "" }}
+{{- fail (printf "\n\nThese values do not fit together:\n- %s\n" (join "\n- " .)) }}
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.validate.database" -}}
+{{- $type := .Values.database.type }}
+{{- if and (eq $type "sqlite") (gt (int .Values.replicaCount) 1) }}
+replicaCount is {{ .Values.replicaCount }}, but SQLite is a file of one server: set replicaCount to 1, or database.type to mysql
+{{- end }}
+{{- if and (eq $type "sqlite") .Values.autoscaling.enabled }}
+autoscaling.enabled is true, but SQLite is a file of one server: switch it off, or set database.type to mysql
+{{- end }}
+{{- if and (eq $type "external") (not .Values.externalDatabase.existingSecret) }}
+externalDatabase.existingSecret is empty, but database.type is external: name the Secret that has the database's URL
+{{- end }}
+{{- if and .Values.externalDatabase.tls.caSecret .Values.externalDatabase.tls.caConfigMap }}
+externalDatabase.tls.caSecret and caConfigMap are both set, but only one can be used: empty one of them
+{{- end }}
+{{- $limit := regexFind "[0-9]+" (regexFind "max_connections *= *[0-9]+" (.Values.mysql.config | default "")) | default "151" | int }}
+{{- $servers := add 1 (.Values.autoscaling.enabled | ternary .Values.autoscaling.maxReplicas .Values.replicaCount) }}
+{{- $needed := mul $servers .Values.database.maxConnections }}
+{{- if and (eq $type "mysql") (gt (int $needed) $limit) }}
+database.maxConnections is {{ .Values.database.maxConnections }}, but {{ $servers }} servers (one more during a rollout) would open {{ $needed }} connections, and mysql.config allows {{ $limit }}: lower it, or raise max_connections there
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.validate.scale" -}}
+{{- $replicas := int .Values.replicaCount }}
+{{- with .Values.autoscaling }}
+{{- if .enabled }}
+{{- $replicas = int .minReplicas }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+autoscaling.minReplicas is {{ .minReplicas }}, but maxReplicas is {{ .maxReplicas }}: raise that, or lower this
+{{- end }}
+{{- if not (or .targetCPUUtilizationPercentage .targetMemoryUtilizationPercentage .metrics) }}
+autoscaling.enabled is true, but there is nothing to scale by: set targetCPUUtilizationPercentage, targetMemoryUtilizationPercentage or metrics
+{{- end }}
+{{- $requests := ($.Values.resources).requests | default dict }}
+{{- if and .targetCPUUtilizationPercentage (not $requests.cpu) }}
+autoscaling.targetCPUUtilizationPercentage is a share of resources.requests.cpu, which is not set: set it, or set the target to null
+{{- end }}
+{{- if and .targetMemoryUtilizationPercentage (not $requests.memory) }}
+autoscaling.targetMemoryUtilizationPercentage is a share of resources.requests.memory, which is not set: set it, or set the target to null
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.podDisruptionBudget }}
+{{- $min := not (kindIs "invalid" .minAvailable) }}
+{{- $max := not (kindIs "invalid" .maxUnavailable) }}
+{{- if and .enabled $min $max }}
+podDisruptionBudget.minAvailable and maxUnavailable are both set, but Kubernetes takes one: set the other one to null
+{{- end }}
+{{- if not (or (not .enabled) $min $max) }}
+podDisruptionBudget has neither minAvailable nor maxUnavailable, but is enabled: set one, or switch it off
+{{- end }}
+{{- if and .enabled $min (not (kindIs "string" .minAvailable)) (ge (int .minAvailable) $replicas) }}
+podDisruptionBudget.minAvailable is {{ .minAvailable }}, but there may be only {{ $replicas }} servers, so that no node could be drained: lower it, or use maxUnavailable
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.validate.shutdown" -}}
+{{- with .Values.gracefulShutdown }}
+{{- if ge (int .delaySeconds) (int .timeoutSeconds) }}
+gracefulShutdown.delaySeconds is {{ .delaySeconds }}, but timeoutSeconds, which includes it, is {{ .timeoutSeconds }}: requests under way would be cut off; raise that, or lower this
+{{- end }}
+{{- end }}
+{{- $needed := include "chat-server.shutdownSeconds" . | int }}
+{{- if lt (include "chat-server.terminationGracePeriodSeconds" . | int) $needed }}
+terminationGracePeriodSeconds is {{ .Values.terminationGracePeriodSeconds }}, but gracefulShutdown takes up to {{ $needed }} (preStopSeconds and timeoutSeconds), so that Kubernetes would kill the server before: raise it, or set it to null
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.validate.publish" -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+httpRoute.parentRefs is empty, but httpRoute.enabled is true: name the Gateway to publish at, such as [{name: public, namespace: gateways}]
+{{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
+ingress.hosts is empty, but ingress.enabled is true: name at least one host
+{{- end }}
+{{- with .Values.certificate }}
+{{- if and .enabled (not .issuer.name) }}
+certificate.issuer.name is empty, but certificate.enabled is true: name the issuer
+{{- end }}
+{{- if and .enabled (not (.dnsNames | default (include "chat-server.hosts" $ | fromYamlArray))) }}
+certificate.dnsNames is empty, and neither ingress nor httpRoute has a host: name what the certificate is for
+{{- end }}
+{{- end }}
+{{- with .Values.service }}
+{{- if and (eq .type "ClusterIP") .nodePort }}
+service.nodePort is {{ .nodePort }}, but service.type is ClusterIP: set the type to NodePort or LoadBalancer
+{{- end }}
+{{- if and (eq .type "ClusterIP") .externalTrafficPolicy }}
+service.externalTrafficPolicy is {{ .externalTrafficPolicy }}, but service.type is ClusterIP: set the type to NodePort or LoadBalancer
+{{- end }}
+{{- if and (ne .type "LoadBalancer") (or .loadBalancerClass .loadBalancerSourceRanges) }}
+service.loadBalancerClass and loadBalancerSourceRanges need service.type LoadBalancer, but it is {{ .type }}: empty them, or set the type
+{{- end }}
+{{- if and (ne .type "ClusterIP") (eq .clusterIP "None") }}
+service.clusterIP is None, but service.type is {{ .type }}: only ClusterIP can be headless
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.validate.others" -}}
+{{- if and (eq (.Values.image.tag | default "") "latest") (not .Values.image.digest) }}
+image.tag is latest, which is another image tomorrow, and no rollback brings back today's: name a version, or set image.digest
+{{- end }}
+{{- if eq (int .Values.operations.port) 8081 }}
+operations.port is 8081, but that is the port of the API: take another one
+{{- end }}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled }}
+metrics.serviceMonitor.enabled and metrics.podMonitor.enabled are both true, but then everything would be counted twice: switch one off
+{{- end }}
+{{- with .Values.telemetry }}
+{{- if and .tls.caSecret .tls.caConfigMap }}
+telemetry.tls.caSecret and caConfigMap are both set, but only one can be used: empty one of them
+{{- end }}
+{{- if and .samplerArg (not .sampler) }}
+telemetry.samplerArg is {{ .samplerArg }}, but telemetry.sampler is empty: name the sampler, such as parentbased_traceidratio
+{{- end }}
+{{- end }}
+{{- $set := dict
+  "LISTEN_ADDR" "is fixed, since the Service and the NetworkPolicy name its port"
+  "OPS_ADDR" "comes from operations.port"
+  "DATABASE_URL" "comes from database.type"
+  "DATABASE_URL_FILE" "comes from externalDatabase.existingSecret"
+  "DATABASE_PASSWORD_FILE" "comes from mysql.auth"
+  "SHUTDOWN_DELAY" "comes from gracefulShutdown.delaySeconds"
+  "SHUTDOWN_TIMEOUT" "comes from gracefulShutdown.timeoutSeconds" }}
+{{- range $name, $why := $set }}
+{{- if hasKey ($.Values.extraEnv | default dict) $name }}
+extraEnv.{{ $name }} {{ $why }}: remove it
+{{- end }}
+{{- end }}
+{{- end }}
