@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Dumps the database into a file of BACKUP_DIR, checks the file, and removes the oldest ones. Writers are not blocked.
+set -euo pipefail
+umask 027
+# shellcheck source=lib.sh
+source "$(dirname "$0")/lib.sh"
+: "${KEEP_COUNT:=14}" "${KEEP_DAYS:=0}"
+
+main() {
+    client='' partial=''
+    trap 'rm -f -- "$client" "$partial"' EXIT
+    # What a killed backup left behind. A younger one may be another backup that runs.
+    find "$BACKUP_DIR" -maxdepth 1 -name '.partial-*' -mmin +1440 -delete
+    prepare_client
+    local dump
+    dump="$BACKUP_DIR/$DB_NAME-$(date -u +%Y-%m-%dT%H-%M-%SZ).sql.gz"
+    partial="$BACKUP_DIR/.partial-${HOSTNAME:-$$}-${dump##*/}"
+    write "$@"
+    # Nobody finds a file under its real name that is not whole and on disk.
+    sync -- "$partial"
+    mv -- "$partial" "$dump"
+    say "Backup written: ${dump##*/} with $made tables in $SECONDS s"
+    prune
+    show_dumps
+}
+
+# Takes further arguments for mysqldump.
+write() {
+    local table kept options=(--single-transaction --quick --no-tablespaces --hex-blob --default-character-set=utf8mb4)
+    # MySQL's own mysqldump would write lines about replication that only root may load.
+    if [[ $(mysqldump --help) == *set-gtid-purged* ]]; then options+=(--set-gtid-purged=OFF); fi
+    # What a restore keeps for undoing it is no part of a backup.
+    kept=$(tables restore_) || fail "the tables could not be listed, see the line above."
+    for table in $kept; do options+=("--ignore-table=$DB_NAME.$table"); done
+    say "Dumping $DB_NAME at $DB_HOST:$DB_PORT"
+    mysqldump --defaults-file="$client" "${options[@]}" "$@" "$DB_NAME" | gzip >"$partial" ||
+        fail "the dump failed, see the lines above. Older dumps are as they were."
+    made=$(check_dump "$partial") || fail "the dump is not whole, see the line above. Older dumps are as they were."
+    # Or dumps of a database that lost its tables would in time push out the good ones.
+    ((made > 0)) || fail "$DB_NAME has no tables, so there is nothing to back up. Older dumps are as they were."
+}
+
+prune() {
+    local oldest='' file
+    ((KEEP_DAYS == 0)) || oldest="$BACKUP_DIR/$DB_NAME-$(date -u -d "$KEEP_DAYS days ago" +%Y-%m-%dT%H-%M-%SZ)"
+    list_dumps
+    local extra=$((KEEP_COUNT > 0 ? ${#dumps[@]} - KEEP_COUNT : 0))
+    # The last one is the new one.
+    for file in "${dumps[@]::${#dumps[@]}-1}"; do
+        if ((extra-- > 0)) || [[ $file < $oldest ]]; then
+            rm -- "$file"
+            say "Removed ${file##*/}"
+        fi
+    done
+}
+
+main "$@"

@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# What backup.sh and restore.sh share: settings, messages, the database's clients, and what makes a dump a good one.
+# Works with the programs of MySQL and with those of MariaDB.
+
+: "${DB_HOST:?}" "${DB_PORT:=3306}" "${DB_NAME:?}" "${DB_USER:?}" "${DB_PASSWORD_FILE:?}" "${BACKUP_DIR:?}"
+
+say() { printf '%s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$*"; }
+
+fail() {
+    say "ERROR: $*" >&2
+    exit 1
+}
+
+# The password goes into a file that only this pod sees: arguments are visible to every process of the node.
+prepare_client() {
+    local password
+    password=$(<"$DB_PASSWORD_FILE") || fail "cannot read the password in $DB_PASSWORD_FILE"
+    client=$(mktemp)
+    # Inside the quotes of an option file, a backslash is an escape.
+    printf '[client]\nprotocol=tcp\nhost=%s\nport=%s\nuser=%s\npassword="%s"\n' \
+        "$DB_HOST" "$DB_PORT" "$DB_USER" "${password//\\/\\\\}" >"$client"
+    sql 'select 1' >/dev/null || fail "cannot log in to $DB_NAME as $DB_USER at $DB_HOST:$DB_PORT, see the line above"
+}
+
+# Reads SQL from its argument, or from standard input.
+sql() {
+    mysql --defaults-file="$client" --default-character-set=utf8mb4 --max-allowed-packet=1G \
+        --batch --skip-column-names "$DB_NAME" ${1:+--execute="$1"}
+}
+
+# The tables whose name begins with PREFIX, or, with "not", those whose does not.
+tables() {
+    sql "select table_name from information_schema.tables where table_schema = database()
+        and table_type = 'BASE TABLE' and table_name ${2:-} like '${1//_/\\_}%' order by table_name"
+}
+
+# The dumps, oldest first: their names sort by time.
+list_dumps() {
+    shopt -s nullglob
+    dumps=("$BACKUP_DIR/$DB_NAME"-[0-9][0-9][0-9][0-9]-*.sql.gz)
+    shopt -u nullglob
+}
+
+show_dumps() {
+    local file
+    list_dumps
+    say "Dumps in $BACKUP_DIR (${#dumps[@]}), $(df -h --output=avail "$BACKUP_DIR" | tail -n 1 | tr -d ' ') free:"
+    for file in "${dumps[@]}"; do
+        printf '    %s  %s\n' "${file##*/}" "$(numfmt --to=iec --suffix=B "$(stat -c %s "$file")")"
+    done
+}
+
+# Prints how many tables a dump makes. Fails when it is not whole: gzip checks its bytes, and the last line says that
+# mysqldump came to the end. Fails too when a statement is not one that restore.sh knows how to redirect.
+check_dump() {
+    gzip -dc -- "$1" | LC_ALL=C awk '
+        /^CREATE TABLE `/ { tables++; last = ""; next }
+        /^(DROP TABLE IF EXISTS|LOCK TABLES|INSERT INTO) `/ { last = ""; next }
+        /^[A-Z]/ && !/^UNLOCK TABLES;$/ { trouble = "unknown statement: " substr($0, 1, 60) }
+        { last = substr($0, 1, 60) }
+        END {
+            if (!trouble && last !~ /^-- Dump completed/) trouble = "it ends too early"
+            if (trouble) { print trouble > "/dev/stderr"; exit 1 }
+            print tables + 0
+        }'
+}
