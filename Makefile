@@ -55,6 +55,10 @@ observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers
 image: ## Build the image chat-server:dev, or IMAGE, with docker, podman or buildah
 	deploy/image
 
+.PHONY: chart
+chart: ## Check the Helm chart: lint, tests, schemas, scores, README; what is not installed is named
+	helm/check
+
 .PHONY: openapi
 openapi: rust ## Write openapi.json anew
 	cargo run --quiet --locked -- openapi > openapi.json.new

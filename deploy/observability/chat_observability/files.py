@@ -9,19 +9,29 @@ from chat_observability.text import as_json, as_yaml
 HEADING = "Made by deploy/observability/generate from objectives.json: change those."
 
 
+# A chart can read only what is in its own folder, so it has copies.
+CHART = "../../helm/chat-server/files"
+
+
 def contents(found: Objectives) -> dict[str, str]:
-    """The text of each file, by its path in this folder."""
+    """The text of each file, by its path from this folder."""
+    alerts = as_yaml(rules.document(found), HEADING)
+    board = as_json(dashboard.document(found))
+    limits = as_json(thresholds.document(found))
     return {
-        "prometheus/rules.yaml": as_yaml(rules.document(found), HEADING),
-        "grafana/chat-server.json": as_json(dashboard.document(found)),
-        "k6/thresholds.json": as_json(thresholds.document(found)),
+        "prometheus/rules.yaml": alerts,
+        "grafana/chat-server.json": board,
+        "k6/thresholds.json": limits,
+        f"{CHART}/rules.yaml": alerts,
+        f"{CHART}/dashboard.json": board,
+        f"{CHART}/k6/thresholds.json": limits,
     }
 
 
 def stale(folder: Path) -> dict[Path, str]:
     """The files that differ or are missing, each with the text that it should have."""
     texts = contents(objectives.load(folder / "objectives.json"))
-    paths = {folder / name: text for name, text in texts.items()}
+    paths = {(folder / name).resolve(): text for name, text in texts.items()}
     return {
         path: text
         for path, text in paths.items()

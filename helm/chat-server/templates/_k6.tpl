@@ -57,4 +57,5 @@ volumes:
 {{- define "chat-server.test" -}}
 helm.sh/hook: test
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{ include "chat-server.scored" . }}
 {{- end }}

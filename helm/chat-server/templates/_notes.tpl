@@ -1,0 +1,43 @@
+{{/* Where the messages are, and where its password is. */}}
+{{- define "chat-server.notes.database" -}}
+{{- $n := printf "-n %s" .Release.Namespace }}
+{{- if eq .Values.database.type "sqlite" }}
+  SQLite on the volume claim {{ .Values.sqlite.existingClaim | default (include "chat-server.fullname" .) }}
+{{- else if eq .Values.database.type "external" }}
+  yours; its URL is in the key {{ .Values.externalDatabase.urlKey }} of the Secret {{ .Values.externalDatabase.existingSecret }}
+{{- else }}
+  MySQL, in the pod {{ include "chat-server.fullname" . }}-mysql-0; the password of {{ .Values.mysql.auth.username }}:
+  kubectl {{ $n }} get secret {{ include "chat-server.mysql.secretName" . }} -o jsonpath='{.data.{{ .Values.mysql.auth.passwordKey | replace "." "\\." }}}' | base64 -d
+{{- end }}
+{{- end }}
+
+{{- define "chat-server.notes.warnings" -}}
+{{- if eq .Values.database.type "mysql" }}
+{{- include "chat-server.notes.password" . }}
+{{- if .Values.mysql.persistence.enabled }}
+- MySQL is a single pod. While it restarts, posts and reads are answered with 503; nothing that was acknowledged is lost.
+  Where that is too little, use a database with replicas by database.type=external.
+{{- else }}
+- mysql.persistence.enabled is false: all messages are lost when the pod of MySQL goes.
+{{- end }}
+{{- else if eq .Values.database.type "sqlite" }}
+- SQLite has one server: an upgrade or a drain of its node interrupts the service for some seconds.
+{{- end }}
+{{- if not .Values.networkPolicy.enabled }}
+- networkPolicy.enabled is false: every pod of the cluster reaches the operations port.
+{{- end }}
+{{- end }}
+
+{{/* The Secret that a render without a cluster leaves out, and one that is there neither. */}}
+{{- define "chat-server.notes.password" -}}
+{{- $auth := .Values.mysql.auth }}
+{{- $name := include "chat-server.mysql.secretName" . }}
+{{- $cluster := or (lookup "v1" "ServiceAccount" .Release.Namespace "default") (lookup "v1" "Namespace" "" "default") }}
+{{- $missing := not (lookup "v1" "Secret" .Release.Namespace $name) }}
+{{- if and $missing (or $auth.existingSecret (not $cluster)) (not $auth.password) }}
+- No Secret {{ $name }} was seen, and this release does not make it{{ if not $auth.existingSecret }} where it cannot see the cluster: its passwords
+  would change with each rendering{{ end }}. The pods wait until it is there. Once, unless you have it:
+  kubectl -n {{ .Release.Namespace }} create secret generic {{ $name }} \
+    --from-literal={{ $auth.passwordKey }}="$(openssl rand -hex 24)" --from-literal={{ $auth.rootPasswordKey }}="$(openssl rand -hex 24)"
+{{- end }}
+{{- end }}
