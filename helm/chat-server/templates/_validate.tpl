@@ -26,11 +26,12 @@ externalDatabase.existingSecret is empty, but database.type is external: name th
 {{- if and .Values.externalDatabase.tls.caSecret .Values.externalDatabase.tls.caConfigMap }}
 externalDatabase.tls.caSecret and caConfigMap are both set, but only one can be used: empty one of them
 {{- end }}
-{{- $limit := regexFind "[0-9]+" (regexFind "max_connections *= *[0-9]+" (.Values.mysql.config | default "")) | default "151" | int }}
+{{- $settings := printf "%s\n%s" (join "\n" .Values.mysql.extraArgs) .Values.mysql.config }}
+{{- $limit := regexFind "[0-9]+" (regexFind "max[-_]connections *= *[0-9]+" $settings) | default "151" | int }}
 {{- $servers := add 1 (.Values.autoscaling.enabled | ternary .Values.autoscaling.maxReplicas .Values.replicaCount) }}
 {{- $needed := mul $servers .Values.database.maxConnections }}
 {{- if and (eq $type "mysql") (gt (int $needed) $limit) }}
-database.maxConnections is {{ .Values.database.maxConnections }}, but {{ $servers }} servers (one more during a rollout) would open {{ $needed }} connections, and mysql.config allows {{ $limit }}: lower it, or raise max_connections there
+database.maxConnections is {{ .Values.database.maxConnections }}, but {{ $servers }} servers (one more during a rollout) would open {{ $needed }} connections, and MySQL allows {{ $limit }}: lower it, or raise max_connections in mysql.config
 {{- end }}
 {{- end }}
 
