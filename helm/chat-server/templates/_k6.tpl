@@ -57,5 +57,5 @@ volumes:
 {{- define "chat-server.test" -}}
 helm.sh/hook: test
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{ include "chat-server.scored" . }}
+{{ include "chat-server.scored" (dict "component" "k6") }}
 {{- end }}
