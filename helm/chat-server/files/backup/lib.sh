@@ -37,16 +37,17 @@ tables() {
 # The dumps, oldest first: their names sort by time.
 list_dumps() {
     shopt -s nullglob
+    # shellcheck disable=SC2034 # Both scripts read it.
     dumps=("$BACKUP_DIR/$DB_NAME"-[0-9][0-9][0-9][0-9]-*.sql.gz)
     shopt -u nullglob
 }
 
+# With those that somebody has renamed or brought.
 show_dumps() {
     local file
-    list_dumps
-    say "Dumps in $BACKUP_DIR (${#dumps[@]}), $(df -h --output=avail "$BACKUP_DIR" | tail -n 1 | tr -d ' ') free:"
-    for file in "${dumps[@]}"; do
-        printf '    %s  %s\n' "${file##*/}" "$(numfmt --to=iec --suffix=B "$(stat -c %s "$file")")"
+    say "Dumps in $BACKUP_DIR, $(df -h --output=avail "$BACKUP_DIR" | tail -n 1 | tr -d ' ') free:"
+    for file in "$BACKUP_DIR"/*.sql.gz; do
+        [[ ! -e $file ]] || printf '    %s  %s\n' "${file##*/}" "$(numfmt --to=iec --suffix=B "$(stat -c %s "$file")")"
     done
 }
 

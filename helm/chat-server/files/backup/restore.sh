@@ -34,6 +34,7 @@ choose() {
         dump="$BACKUP_DIR/${FILE##*/}"
         [[ -f $dump ]] || fail "there is no dump named $FILE. Nothing was changed; FILE is one of the names above."
     else
+        list_dumps
         ((${#dumps[@]} > 0)) || fail "there are no dumps. Nothing was changed."
         dump=${dumps[-1]}
     fi
