@@ -75,7 +75,7 @@ OTEL_TRACES_SAMPLER: {{ .sampler | quote }}
 OTEL_TRACES_SAMPLER_ARG: {{ .samplerArg | quote }}
 OTEL_RESOURCE_ATTRIBUTES: {{ include "chat-server.resourceAttributes" $ | quote }}
 {{- with .headersSecret }}
-OTEL_EXPORTER_OTLP_HEADERS: {valueFrom: {secretKeyRef: {name: {{ . }}, key: {{ $.Values.telemetry.headersKey }}}}}
+OTEL_EXPORTER_OTLP_HEADERS: {valueFrom: {secretKeyRef: {name: {{ . | quote }}, key: {{ $.Values.telemetry.headersKey | quote }}}}}
 {{- end }}
 {{- if or .tls.caSecret .tls.caConfigMap }}
 OTEL_EXPORTER_OTLP_CERTIFICATE: /etc/chat-server/telemetry-ca/ca.crt

@@ -77,7 +77,7 @@ annotations:
 {{- with $names | uniq -}}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -1,6 +1,6 @@
 {{/* What the server's pod has beside its containers and volumes. */}}
 {{- define "chat-server.podOptions" -}}
-serviceAccountName: {{ include "chat-server.serviceAccountName" . }}
+serviceAccountName: {{ include "chat-server.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 # Kubernetes would add several variables for each Service of the namespace, some of them with this server's names.
 enableServiceLinks: false
@@ -10,7 +10,7 @@ terminationGracePeriodSeconds: {{ include "chat-server.terminationGracePeriodSec
 {{- end }}
 {{- range $field := list "priorityClassName" "runtimeClassName" "schedulerName" "dnsPolicy" }}
 {{- with get $.Values $field }}
-{{ $field }}: {{ . }}
+{{ $field }}: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- range $field := list "podSecurityContext" "nodeSelector" "tolerations" "hostAliases" "dnsConfig" "initContainers" }}

@@ -117,6 +117,9 @@ service.clusterIP is None, but service.type is {{ .type }}: only ClusterIP can b
 {{- if and (eq (.Values.image.tag | default "") "latest") (not .Values.image.digest) }}
 image.tag is latest, which is another image tomorrow, and no rollback brings back today's: name a version, or set image.digest
 {{- end }}
+{{- if not (regexMatch "^[a-z]" (include "chat-server.fullname" .)) }}
+fullnameOverride is empty and the release is named {{ .Release.Name }}, but names of Services begin with a letter: set fullnameOverride, or name the release otherwise
+{{- end }}
 {{- if eq (int .Values.operations.port) 8081 }}
 operations.port is 8081, but that is the port of the API: take another one
 {{- end }}

@@ -3,7 +3,7 @@
 {{- if eq .Values.database.type "sqlite" }}
 - name: data
   persistentVolumeClaim:
-    claimName: {{ .Values.sqlite.existingClaim | default (include "chat-server.fullname" .) }}
+    claimName: {{ .Values.sqlite.existingClaim | default (include "chat-server.fullname" .) | quote }}
 {{- else if eq .Values.database.type "external" }}
 {{- with .Values.externalDatabase }}
 {{ include "chat-server.secretFile" (dict "name" "database" "secret" .existingSecret "key" .urlKey "path" "url") }}
@@ -28,11 +28,11 @@
 - name: {{ .name }}
   {{- if .secret }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
   {{- else }}
   configMap:
-    name: {{ .configMap }}
+    name: {{ .configMap | quote }}
   {{- end }}
     items: [{key: {{ .key | quote }}, path: {{ .path }}}]
 {{- end }}

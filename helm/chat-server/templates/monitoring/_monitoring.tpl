@@ -7,7 +7,7 @@ port: operations
 path: /metrics
 {{- range $field := list "interval" "scrapeTimeout" }}
 {{- with get $.monitor $field }}
-{{ $field }}: {{ . }}
+{{ $field }}: {{ . | quote }}
 {{- end }}
 {{- end }}
 relabelings:
