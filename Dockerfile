@@ -36,7 +36,6 @@ LABEL org.opencontainers.image.title="chat-server" \
 COPY --from=build /build/target/dist/chat-server /usr/local/bin/chat-server
 # The only place that is written to, and only with SQLite, whose file is chat.db in the working directory.
 COPY --from=build --chown=65532:65532 /data /data
-VOLUME ["/data"]
 WORKDIR /data
 # By number, so that Kubernetes sees that it is not root.
 USER 65532:65532

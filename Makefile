@@ -59,6 +59,10 @@ image: ## Build the image chat-server:dev, or IMAGE, with docker, podman or buil
 chart: ## Check the Helm chart: lint, tests, schemas, scores, README; what is not installed is named
 	helm/check
 
+.PHONY: e2e
+e2e: ## Install the chart where kubectl points to and break things there; IMAGE, HELM, SETTINGS: see tests/e2e/run
+	tests/e2e/run
+
 .PHONY: openapi
 openapi: rust ## Write openapi.json anew
 	cargo run --quiet --locked -- openapi > openapi.json.new

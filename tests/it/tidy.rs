@@ -66,3 +66,36 @@ fn sql_is_only_in_the_store() {
         }
     }
 }
+
+/// The rest of the first line of a file that begins like this.
+fn value(file: &str, start: &str) -> String {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    let found = text.lines().find_map(|line| line.trim_start().strip_prefix(start));
+    found.unwrap_or_else(|| panic!("{file} has no line with {start}")).trim_matches('"').to_owned()
+}
+
+#[test]
+fn everything_that_is_released_together_has_the_same_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(value("helm/chat-server/Chart.yaml", "version: "), version);
+    assert_eq!(value("helm/chat-server/Chart.yaml", "appVersion: "), version);
+    assert_eq!(value("deploy/kubernetes/base/kustomization.yaml", "newTag: "), version);
+    let compose = value("deploy/compose.yaml", "image: ghcr.io/chat-server/chat-server:");
+    assert_eq!(compose, format!("${{CHAT_VERSION:-{version}}}"));
+}
+
+#[test]
+fn the_image_is_built_with_the_toolchain_of_the_project() {
+    let toolchain = value("rust-toolchain.toml", "channel = ");
+    let image = value("Dockerfile", "ARG RUST_IMAGE=docker.io/library/rust:");
+    assert!(toolchain.starts_with(image.split('-').next().unwrap()), "{toolchain}, {image}");
+}
+
+#[test]
+fn the_chart_has_a_value_for_every_setting() {
+    let template = root().join("helm/chat-server/templates/_environment.tpl");
+    let template = std::fs::read_to_string(template).unwrap();
+    for setting in settings() {
+        assert!(template.contains(&setting), "the chart leaves out {setting}");
+    }
+}
