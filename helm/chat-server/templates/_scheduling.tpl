@@ -1,6 +1,10 @@
 {{/* The affinity from the values, or the one that podAntiAffinity names, or nothing. */}}
 {{- define "chat-server.affinity" -}}
 {{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (include "chat-server.selectorLabels" (dict "root" . "component" "server") | fromYaml)) }}
+{{- /* Or `hard` would keep a rollout's new pod off every node that has an old one. Known from Kubernetes 1.31. */}}
+{{- if semverCompare ">=1.31-0" .Capabilities.KubeVersion.Version }}
+{{- $_ := set $term "matchLabelKeys" (list "pod-template-hash") }}
+{{- end }}
 {{- if .Values.affinity }}
 {{- toYaml .Values.affinity }}
 {{- else if eq .Values.podAntiAffinity "hard" -}}
