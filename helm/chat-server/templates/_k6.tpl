@@ -12,14 +12,9 @@ enableServiceLinks: false
 {{- with include "chat-server.imagePullSecrets" .root }}
 {{ . }}
 {{- end }}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 12345
-  runAsGroup: 12345
-  seccompProfile: {type: RuntimeDefault}
-{{- range $field := list "nodeSelector" "tolerations" }}
+{{- range $field := list "podSecurityContext" "nodeSelector" "tolerations" }}
 {{- with get $k6 $field }}
-{{ $field }}:
+{{ $field | replace "podSecurity" "security" }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
@@ -53,9 +48,15 @@ volumes:
     emptyDir: {sizeLimit: 64Mi}
 {{- end }}
 
-{{/* The annotations of a test. A failed one stays, for its log. */}}
+{{/* The pod of a test. A failed one stays, for its log. Takes dict "root" $ "test" "valid". */}}
 {{- define "chat-server.test" -}}
-helm.sh/hook: test
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-{{ include "chat-server.scored" (dict "component" "k6") }}
+{{- $hook := dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" }}
+{{- $annotations := merge $hook .root.Values.k6.podAnnotations (include "chat-server.scored" (dict "component" "k6") | fromYaml) -}}
+apiVersion: v1
+kind: Pod
+metadata:
+  {{- include "chat-server.metadata" (dict "root" .root "component" "k6" "suffix" (printf "test-%s" .test)
+    "labels" .root.Values.k6.podLabels "annotations" $annotations) | nindent 2 }}
+spec:
+  {{- include "chat-server.k6.spec" (dict "root" .root "script" (printf "%s.js" .test)) | nindent 2 }}
 {{- end }}
