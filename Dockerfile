@@ -3,6 +3,7 @@
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
+# checkov:skip=CKV_DOCKER_7: both images have tags, in the arguments above, which it does not read
 FROM ${RUST_IMAGE} AS tools
 RUN cargo install --locked cargo-chef@0.1.78 cargo-auditable@0.7.7
 WORKDIR /build

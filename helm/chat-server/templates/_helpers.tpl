@@ -91,17 +91,19 @@ imagePullSecrets:
 {{- end }}
 
 {{/*
-kube-score's objections to the pods of this chart, answered. Takes dict "component" "server".
+kube-score's objections to the pods of this chart, answered. Takes dict "component" "server" and optionally "single" true.
 - Pull policy: tags are exact, so pulling always would only make a registry's outage ours.
 - Resources: a CPU limit would throttle bursts while the node idles. CPU is requested, and memory is limited.
 - User: 999 is built into MySQL's image, which the backup uses too.
 - Probes: MySQL's ask the same, but readiness gives up after seconds, liveness after minutes.
 - Deadline: the CronJob of the restore never runs by itself.
+- Strategy, replicas: with SQLite there is one server, since two cannot share the file.
 */}}
 {{- define "chat-server.scored" -}}
 {{- $answered := list "container-image-pull-policy" "container-resources" }}
 {{- if has .component (list "mysql" "backup") }}{{ $answered = append $answered "container-security-context-user-group-id" }}{{ end }}
 {{- if eq .component "mysql" }}{{ $answered = append $answered "pod-probes-identical" }}{{ end }}
-{{- if eq .component "backup" }}{{ $answered = append $answered "cronjob-has-deadline" }}{{ end -}}
+{{- if eq .component "backup" }}{{ $answered = append $answered "cronjob-has-deadline" }}{{ end }}
+{{- if .single }}{{ $answered = concat $answered (list "deployment-strategy" "deployment-replicas") }}{{ end -}}
 kube-score/ignore: {{ join "," $answered }}
 {{- end }}
