@@ -9,10 +9,10 @@ extraEnv wins over the chart. A value is a text, or an object with valueFrom; wh
 {{- end }}
 {{- range $name, $value := merge (dict) (.Values.extraEnv | default dict) $env }}
 {{- if kindIs "map" $value }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   {{- toYaml $value | nindent 2 }}
 {{- else if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}
@@ -87,7 +87,7 @@ OTEL_EXPORTER_OTLP_CERTIFICATE: /etc/chat-server/telemetry-ca/ca.crt
 {{/* Kubernetes fills in $(NAME) from the variables before; names are sorted, and K comes before O. */}}
 {{- define "chat-server.resourceAttributes" -}}
 {{- $attributes := dict
-  "k8s.namespace.name" .Release.Namespace
+  "k8s.namespace.name" (include "chat-server.namespace" .)
   "k8s.deployment.name" (include "chat-server.fullname" .)
   "k8s.container.name" "chat-server"
   "k8s.pod.name" "$(K8S_POD_NAME)"

@@ -12,10 +12,14 @@
 {{- .Values.fullnameOverride | default $full | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Takes dict "root" $ "component" "server". */}}
+{{- define "chat-server.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace }}
+{{- end }}
+
+{{/* Takes dict "root" $ "component" "server". Quoted, because a release may be named 1 or true. */}}
 {{- define "chat-server.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "chat-server.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "chat-server.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -47,12 +51,12 @@ version, or each new chart would restart pods that it does not change, the datab
 {{/*
 The whole metadata of an object. Takes dict "root" $ "component" "server" and optionally "suffix" to the full name,
 "name" instead of it, "labels" and "annotations" (maps from the values, which win over the common ones).
-The namespace is written out, so that `helm template | kubectl apply` puts everything where the release says.
+The namespace is written out, so that `helm template | kubectl apply` puts everything where it belongs.
 */}}
 {{- define "chat-server.metadata" -}}
 {{- $full := include "chat-server.fullname" .root -}}
-name: {{ .name | default (empty .suffix | ternary $full (printf "%s-%s" $full .suffix)) }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | default (empty .suffix | ternary $full (printf "%s-%s" $full .suffix)) | quote }}
+namespace: {{ include "chat-server.namespace" .root | quote }}
 labels:
   {{- toYaml (merge (include "chat-server.labels" . | fromYaml) (.labels | default dict)) | nindent 2 }}
 {{- with merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) }}

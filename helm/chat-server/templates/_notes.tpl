@@ -1,6 +1,6 @@
 {{/* Where the messages are, and where its password is. */}}
 {{- define "chat-server.notes.database" -}}
-{{- $n := printf "-n %s" .Release.Namespace }}
+{{- $n := printf "-n %s" (include "chat-server.namespace" .) }}
 {{- if eq .Values.database.type "sqlite" }}
   SQLite on the volume claim {{ .Values.sqlite.existingClaim | default (include "chat-server.fullname" .) }}
 {{- else if eq .Values.database.type "external" }}
@@ -32,12 +32,12 @@
 {{- define "chat-server.notes.password" -}}
 {{- $auth := .Values.mysql.auth }}
 {{- $name := include "chat-server.mysql.secretName" . }}
-{{- $cluster := or (lookup "v1" "ServiceAccount" .Release.Namespace "default") (lookup "v1" "Namespace" "" "default") }}
-{{- $missing := not (lookup "v1" "Secret" .Release.Namespace $name) }}
+{{- $cluster := or (lookup "v1" "ServiceAccount" (include "chat-server.namespace" .) "default") (lookup "v1" "Namespace" "" "default") }}
+{{- $missing := not (lookup "v1" "Secret" (include "chat-server.namespace" .) $name) }}
 {{- if and $missing (or $auth.existingSecret (not $cluster)) (not $auth.password) }}
 - No Secret {{ $name }} was seen, and this release does not make it{{ if not $auth.existingSecret }} where it cannot see the cluster: its passwords
   would change with each rendering{{ end }}. The pods wait until it is there. Once, unless you have it:
-  kubectl -n {{ .Release.Namespace }} create secret generic {{ $name }} \
+  kubectl -n {{ include "chat-server.namespace" . }} create secret generic {{ $name }} \
     --from-literal={{ $auth.passwordKey }}="$(openssl rand -hex 24)" --from-literal={{ $auth.rootPasswordKey }}="$(openssl rand -hex 24)"
 {{- end }}
 {{- end }}

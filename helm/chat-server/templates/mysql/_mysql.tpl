@@ -17,7 +17,7 @@
 {{/* Environment variables from a map: text, or an object with valueFrom. */}}
 {{- define "chat-server.mysql.env" -}}
 {{- range $name, $value := . }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   {{- if kindIs "map" $value }}
   {{- toYaml $value | nindent 2 }}
   {{- else }}
