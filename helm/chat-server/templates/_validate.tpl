@@ -64,10 +64,10 @@ podDisruptionBudget.minAvailable and maxUnavailable are both set, but Kubernetes
 {{- if not (or (not .enabled) $min $max) }}
 podDisruptionBudget has neither minAvailable nor maxUnavailable, but is enabled: set one, or switch it off
 {{- end }}
-{{- if and .enabled (eq (toString .minAvailable) "100%") }}
-podDisruptionBudget.minAvailable is 100%, so that no node could be drained: lower it, or use maxUnavailable
-{{- end }}
-{{- if and .enabled $min (not (kindIs "string" .minAvailable)) (gt $replicas 0) (ge (int .minAvailable) $replicas) }}
+{{- $keep := toString .minAvailable | trimSuffix "%" | int }}
+{{- /* Kubernetes rounds up. */}}
+{{- if kindIs "string" .minAvailable }}{{ $keep = div (add (mul $keep $replicas) 99) 100 | int }}{{ end }}
+{{- if and .enabled $min (gt $replicas 0) (ge $keep $replicas) }}
 podDisruptionBudget.minAvailable is {{ .minAvailable }}, but there may be only {{ $replicas }} servers, so that no node could be drained: lower it, or use maxUnavailable
 {{- end }}
 {{- end }}
