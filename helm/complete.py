@@ -1,4 +1,6 @@
-"""Whether each value of the chart is in its schema, described in the README and set by a test, and nothing else is."""
+"""Whether each value of the chart is in its schema, described in the README and set by a test, and nothing else is.
+
+And whether the images are listed where people look for them."""
 
 import json
 import re
@@ -43,6 +45,14 @@ def in_tests(known: set[str]) -> Iterator[str]:
                     yield from (name for name in known if f"{found}.".startswith(f"{name}."))
 
 
+def images() -> Iterator[str]:
+    """The images of the chart as values.yaml has them; the server's tag is the appVersion."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    for image in (values["image"], values["mysql"]["image"], values["k6"]["image"]):
+        yield f"{image['registry']}/{image['repository']}:{image['tag'] or version}"
+
+
 def main() -> int:
     """The exit status says whether everything is complete."""
     schema = set(in_schema(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))))
@@ -50,7 +60,10 @@ def main() -> int:
     readme = in_readme((CHART / "README.md").read_text(encoding="utf-8"))
     # The table goes deeper where a default has several lines, which are described above them.
     described = {key for key, description in readme.items() if description.strip()}
+    # Artifact Hub reads the one, who copies images to a mirror the other.
+    listings = [CHART / "Chart.yaml", CHART.parent.parent / "docs" / "deploy.md"]
     gaps = {
+        **{f"not in {path.name}": {image for image in images() if image not in path.read_text(encoding="utf-8")} for path in listings},
         "not in values.schema.json": values - schema,
         "not in values.yaml": schema - values,
         "without a description": values - described,
