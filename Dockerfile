@@ -34,6 +34,7 @@ LABEL org.opencontainers.image.title="chat-server" \
       org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${GIT_COMMIT}"
+COPY LICENSE /usr/share/doc/chat-server/LICENSE
 COPY --from=build /build/target/dist/chat-server /usr/local/bin/chat-server
 # The only place that is written to, and only with SQLite, whose file is chat.db in the working directory.
 COPY --from=build --chown=65532:65532 /data /data

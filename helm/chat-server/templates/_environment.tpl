@@ -7,13 +7,17 @@ extraEnv wins over the chart. A value is a text, or an object with valueFrom; wh
 {{- range list "server" "database" "shutdown" "telemetry" }}
 {{- $env = merge $env (include (printf "chat-server.environment.%s" .) $ | fromYaml) }}
 {{- end }}
-{{- range $name, $value := merge (dict) (.Values.extraEnv | default dict) $env }}
+{{- range $name, $value := .Values.extraEnv }}
+{{- /* Not by merge, which takes 0, false and "" for nothing. */}}
+{{- $_ := set $env $name $value }}
+{{- end }}
+{{- range $name, $value := $env }}
 {{- if kindIs "map" $value }}
 - name: {{ $name | quote }}
   {{- toYaml $value | nindent 2 }}
 {{- else if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 - name: {{ $name | quote }}
-  value: {{ $value | toString | quote }}
+  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
