@@ -22,9 +22,10 @@ prepare_client() {
     sql 'select 1' >/dev/null || fail "cannot log in to $DB_NAME as $DB_USER at $DB_HOST:$DB_PORT, see the line above"
 }
 
-# Reads SQL from its argument, or from standard input.
+# Reads SQL from its argument, or from standard input. In binary mode the client's own commands are off, such as the one
+# that runs a program: a dump is data, wherever it came from.
 sql() {
-    mysql --defaults-file="$client" --default-character-set=utf8mb4 --max-allowed-packet=1G \
+    mysql --defaults-file="$client" --default-character-set=utf8mb4 --max-allowed-packet=1G --binary-mode \
         --batch --skip-column-names "$DB_NAME" ${1:+--execute="$1"}
 }
 
@@ -34,12 +35,14 @@ tables() {
         and table_type = 'BASE TABLE' and table_name ${2:-} like '${1//_/\\_}%' order by table_name"
 }
 
-# The dumps, oldest first: their names sort by time.
+# The dumps, oldest first: their names sort by time. Only whole names that backup.sh gives: a dump that somebody has
+# renamed, though only by a few letters, is theirs to keep.
 list_dumps() {
-    shopt -s nullglob
-    # shellcheck disable=SC2034 # Both scripts read it.
-    dumps=("$BACKUP_DIR/$DB_NAME"-[0-9][0-9][0-9][0-9]-*.sql.gz)
-    shopt -u nullglob
+    local file name="^$DB_NAME-[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(-[0-9]{2}){2}Z\\.sql\\.gz$"
+    dumps=()
+    for file in "$BACKUP_DIR/$DB_NAME"-*.sql.gz; do
+        if [[ -f $file && ${file##*/} =~ $name ]]; then dumps+=("$file"); fi
+    done
 }
 
 # With those that somebody has renamed or brought.
@@ -47,17 +50,22 @@ show_dumps() {
     local file
     say "Dumps in $BACKUP_DIR, $(df -h --output=avail "$BACKUP_DIR" | tail -n 1 | tr -d ' ') free:"
     for file in "$BACKUP_DIR"/*.sql.gz; do
-        [[ ! -e $file ]] || printf '    %s  %s\n' "${file##*/}" "$(numfmt --to=iec --suffix=B "$(stat -c %s "$file")")"
+        [[ ! -e $file ]] || printf '    %q  %s\n' "${file##*/}" "$(numfmt --to=iec --suffix=B "$(stat -c %s "$file")")"
     done
 }
 
 # Prints how many tables a dump makes. Fails when it is not whole: gzip checks its bytes, and the last line says that
-# mysqldump came to the end. Fails too when a statement is not one that restore.sh knows how to redirect.
+# mysqldump came to the end. Fails too at a line that does not begin like one of backup.sh's dumps, because restore.sh
+# would not know how to redirect it: a trigger or a view, or what another program has written.
 check_dump() {
     gzip -dc -- "$1" | LC_ALL=C awk '
-        /^CREATE TABLE `/ { tables++; last = ""; next }
-        /^(DROP TABLE IF EXISTS|LOCK TABLES|INSERT INTO) `/ { last = ""; next }
-        /^[A-Z]/ && !/^UNLOCK TABLES;$/ { trouble = "unknown statement: " substr($0, 1, 60) }
+        /^INSERT INTO `/ { last = ""; next }
+        /^CREATE TABLE `/ { tables++; creating = 1 }
+        creating { creating = !/;$/; last = ""; next }
+        !/^(DROP TABLE IF EXISTS `|LOCK TABLES `|UNLOCK TABLES;$|--|$)/ &&
+            !/^\/\*M?![0-9]+(\\- enable the sandbox mode| SET | ALTER TABLE `)/ {
+            if (!trouble) trouble = "unknown statement: " substr($0, 1, 60)
+        }
         { last = substr($0, 1, 60) }
         END {
             if (!trouble && last !~ /^-- Dump completed/) trouble = "it ends too early"
