@@ -26,12 +26,18 @@ main() {
 
 # Takes further arguments for mysqldump.
 write() {
-    local table kept options=(--single-transaction --quick --no-tablespaces --hex-blob --default-character-set=utf8mb4)
+    local others table options=(--single-transaction --quick --no-tablespaces --hex-blob --default-character-set=utf8mb4)
     # MySQL's own mysqldump would write lines about replication that only root may load.
     if [[ $(mysqldump --help) == *set-gtid-purged* ]]; then options+=(--set-gtid-purged=OFF); fi
-    # What a restore keeps for undoing it is no part of a backup.
-    kept=$(tables restore_) || fail "the tables could not be listed, see the line above."
-    for table in $kept; do options+=("--ignore-table=$DB_NAME.$table"); done
+    # What a restore keeps for undoing it is no part of a backup. Views and triggers of somebody's are none either,
+    # because restore.sh could not load them beside the present ones.
+    others=$(sql "select table_name from information_schema.tables where table_schema = database()
+        and (table_type <> 'BASE TABLE' or table_name like 'restore\\_%')") ||
+        fail "the tables could not be listed, see the line above."
+    while IFS= read -r table; do
+        [[ ! $table ]] || options+=("--ignore-table=$DB_NAME.$table")
+    done <<<"$others"
+    options+=(--skip-triggers)
     say "Dumping $DB_NAME at $DB_HOST:$DB_PORT"
     mysqldump --defaults-file="$client" "${options[@]}" "$@" "$DB_NAME" | gzip >"$partial" ||
         fail "the dump failed, see the lines above. Older dumps are as they were."

@@ -59,11 +59,11 @@ show_dumps() {
 # would not know how to redirect it: a trigger or a view, or what another program has written.
 check_dump() {
     gzip -dc -- "$1" | LC_ALL=C awk '
-        /^INSERT INTO `/ { last = ""; next }
-        /^CREATE TABLE `/ { tables++; creating = 1 }
-        creating { creating = !/;$/; last = ""; next }
-        !/^(DROP TABLE IF EXISTS `|LOCK TABLES `|UNLOCK TABLES;$|--|$)/ &&
-            !/^\/\*M?![0-9]+(\\- enable the sandbox mode| SET | ALTER TABLE `)/ {
+        /^CREATE TABLE `/ { tables++; inside = 1 }
+        /^INSERT INTO `/ { inside = 1 } # MariaDB gives each row a line.
+        inside { inside = !/;$/; last = ""; next }
+        !/^((DROP TABLE IF EXISTS `[^`]+`|LOCK TABLES `[^`]+` WRITE|UNLOCK TABLES);)?$/ && !/^--/ &&
+            !/^\/\*M?![0-9]+(\\- enable the sandbox mode| SET | ALTER TABLE `)[^;]*;? ?$/ {
             if (!trouble) trouble = "unknown statement: " substr($0, 1, 60)
         }
         { last = substr($0, 1, 60) }

@@ -18,7 +18,7 @@ main() {
     show_dumps
     choose
     say "Checking ${dump##*/}"
-    whole=$(check_dump "$dump") || fail "${dump##*/} is damaged, see the line above. Nothing was changed; choose another dump by FILE."
+    whole=$(check_dump "$dump") || fail "${dump##*/} is not a good dump, see the line above. Nothing was changed; choose another dump by FILE."
     ((whole > 0)) || fail "${dump##*/} has no tables. Nothing was changed; choose another dump by FILE."
     prepare_client
     wait_for_servers
