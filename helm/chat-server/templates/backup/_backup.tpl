@@ -67,7 +67,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ .serviceAccount.name | default (include "chat-server.backup.name" $.root) }}
+  serviceAccountName: {{ .serviceAccount.name | default (include "chat-server.backup.name" $.root) | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   restartPolicy: Never
@@ -88,7 +88,7 @@ spec:
   volumes:
     - name: dumps
       persistentVolumeClaim:
-        claimName: {{ .persistence.existingClaim | default (include "chat-server.backup.name" $.root) }}
+        claimName: {{ .persistence.existingClaim | default (include "chat-server.backup.name" $.root) | quote }}
     - name: tmp
       emptyDir: {}
     - name: scripts

@@ -51,7 +51,7 @@ The file names are fixed, whatever the keys are called. Takes dict "root" $ "wit
 {{- $auth := .root.Values.mysql.auth -}}
 name: passwords
 secret:
-  secretName: {{ include "chat-server.mysql.secretName" .root }}
+  secretName: {{ include "chat-server.mysql.secretName" .root | quote }}
   defaultMode: 0440
   items:
     - {key: {{ $auth.passwordKey | quote }}, path: password}
