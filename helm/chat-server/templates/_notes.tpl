@@ -15,7 +15,8 @@
 {{- if eq .Values.database.type "mysql" }}
 {{- include "chat-server.notes.password" . }}
 {{- if .Values.mysql.persistence.enabled }}
-- MySQL is a single pod. While it restarts, posts and reads are answered with 503; nothing that was acknowledged is lost.
+- MySQL is a single pod. While it restarts, requests are answered with 503, or refused once no server is ready; nothing
+  that was acknowledged is lost.
   Where that is too little, use a database with replicas by database.type=external.
 {{- else }}
 - mysql.persistence.enabled is false: all messages are lost when the pod of MySQL goes.
