@@ -73,7 +73,7 @@ impl<'a> Attempts<'a> {
         debug!(db.trouble = trouble.as_str(), cause = %error, "Store call failed");
         // Who may not write is told at once, after one more try on a new connection: a failover may
         // have moved the right elsewhere.
-        let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied);
+        let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied | Trouble::Full);
         if refused && self.last_trouble == Some(trouble) {
             return Err(Unavailable(trouble));
         }

@@ -52,6 +52,8 @@ pub enum Trouble {
     NotMigrated,
     MigrationFailed,
     ReadOnly,
+    /// Reads go on, but there is no room for more.
+    Full,
     Busy,
 }
 
@@ -66,6 +68,7 @@ impl Trouble {
             Self::NotMigrated => "not_migrated",
             Self::MigrationFailed => "migration_failed",
             Self::ReadOnly => "read_only",
+            Self::Full => "full",
             Self::Busy => "busy",
         }
     }
@@ -115,10 +118,12 @@ impl Trouble {
             1046 | 1049 => Some(Self::DatabaseMissing),
             1054 | 1146 => Some(Self::NotMigrated),
             1290 | 1792 | 1836 | 3906 => Some(Self::ReadOnly),
+            1021 | 1114 => Some(Self::Full),
             // Lock wait, deadlock, and what MariaDB and Group Replication make of the same
-            // conflict; then too many connections, out of space or memory.
-            1020 | LOCK_WAIT | 1213 | 3101 | 1021 | 1037 | 1038 | 1040 | 1041 | 1114 | 1203
-            | 1226 => Some(Self::Busy),
+            // conflict; then too many connections, out of memory.
+            1020 | LOCK_WAIT | 1213 | 3101 | 1037 | 1038 | 1040 | 1041 | 1203 | 1226 => {
+                Some(Self::Busy)
+            }
             // A node outside its cluster, a server going down or offline, a connection cut by it;
             // the last two are ProxySQL's for a server that it cannot reach.
             1047
@@ -149,8 +154,9 @@ impl Trouble {
         let code: u32 = error.code()?.parse().ok()?;
         match code & 0xff {
             1 if error.message().starts_with("no such") => Some(Self::NotMigrated),
-            // BUSY, LOCKED, FULL, PROTOCOL (a race for the lock).
-            5 | 6 | 13 | 15 => Some(Self::Busy),
+            // BUSY, LOCKED, PROTOCOL (a race for the lock).
+            5 | 6 | 15 => Some(Self::Busy),
+            13 => Some(Self::Full),
             // PERM, READONLY.
             3 | 8 => Some(Self::ReadOnly),
             // IOERR, CORRUPT, CANTOPEN, NOTADB.
@@ -170,4 +176,19 @@ pub fn is_lock_wait(error: &sqlx::Error) -> bool {
 /// Whether the row is there already.
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{Connection, Executor, SqliteConnection};
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_from_a_busy_database() {
+        assert_eq!(Trouble::of_mysql(1114), Some(Trouble::Full));
+        let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        database.execute("pragma max_page_count = 2; create table t (x)").await.unwrap();
+        let error = database.execute("insert into t values (zeroblob(100000))").await.unwrap_err();
+        assert_eq!(Trouble::of(&error), Some(Trouble::Full), "{error}");
+    }
 }

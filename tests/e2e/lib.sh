@@ -25,7 +25,7 @@ step() {
   [ ! -s "$work/fact" ] || { fact=$(cat "$work/fact"); : >"$work/fact"; }
   printf '| %s | %s | %d s | %s |\n' "$title" "$outcome" $((SECONDS - started)) "$fact" >>"$report"
   say "   $outcome${fact:+: $fact}"
-  [ $outcome = passed ] || kube get pods,events --sort-by=.lastTimestamp 2>/dev/null | tail -n 30 >&2 || true
+  [ $outcome = passed ] || (kube get pods; kube get events --sort-by .lastTimestamp | tail -n 20) >&2 || true
 }
 
 fact() { printf '%s' "$*" >"$work/fact"; }
