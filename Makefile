@@ -40,12 +40,30 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	deploy/observability/check
 	.github/check
 	deploy/kubernetes/check
+	k6/check
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
 
 .PHONY: bench
 bench: rust ## Measure the server against its peers, about two hours; writes docs/performance.md
 	bench/run all
+
+.PHONY: load
+# Which script of k6/, and where the server is, if it shall be another one than a new one with a private MySQL.
+SCRIPT ?= load
+load: ## Put load on a server on a private MySQL, or on BASE_URL; SCRIPT=smoke, stress, …: k6/README.md
+ifdef BASE_URL
+	k6/run $(SCRIPT)
+else
+	@$(MAKE) --no-print-directory rust
+	cargo build --release --locked
+	$(PRIVATE) mysql run k6/local $(SCRIPT)
+endif
+
+.PHONY: load-check
+load-check: rust ## Let each load test pass with a good server, and fail with a slow, failing, stale or absent one
+	cargo build --locked
+	k6/tests/run
 
 .PHONY: observe
 observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers

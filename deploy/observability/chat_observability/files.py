@@ -21,10 +21,10 @@ def contents(found: Objectives) -> dict[str, str]:
     return {
         "prometheus/rules.yaml": alerts,
         "grafana/chat-server.json": board,
-        "k6/thresholds.json": limits,
+        "../../k6/lib/thresholds.json": limits,
         f"{CHART}/rules.yaml": alerts,
         f"{CHART}/dashboard.json": board,
-        f"{CHART}/k6/thresholds.json": limits,
+        f"{CHART}/k6/lib/thresholds.json": limits,
     }
 
 

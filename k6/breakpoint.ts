@@ -1,0 +1,78 @@
+// What is the highest rate at which the objectives hold?
+// Good: a rate well above that of the busiest day; the summary names it, and what gave way first at the next one.
+import type { Scenario, Threshold } from 'k6/options';
+import { iteration } from './lib/measures.ts';
+import { APDEX, objectives, of } from './lib/objectives.ts';
+import { options as with_ } from './lib/options.ts';
+import { times, type Data } from './lib/report.ts';
+import { duration, number, rate, seconds } from './lib/settings.ts';
+import { line, ms, summary } from './lib/summary.ts';
+import { constant, everyday } from './lib/workloads.ts';
+
+export { setup } from './lib/start.ts';
+// Each step lasts for DURATION and is a scenario of its own, so that it is judged by itself: in one long ramp the good
+// beginning would hide the bad end for a while.
+const first = rate(200);
+const step = Math.max(1, number('STEP', 200));
+const last = number('MAX_RATE', 4000);
+const each = seconds(duration('20s'));
+const rates = Array.from(
+  { length: Math.max(1, Math.floor((last - first) / step) + 1) },
+  (_, index) => first + index * step,
+);
+const nameOf = (perSecond: number) => `rate_${perSecond}`;
+
+const scenarios: Record<string, Scenario> = {};
+const thresholds: Record<string, Threshold[]> = {};
+rates.forEach((perSecond, index) => {
+  const name = nameOf(perSecond);
+  scenarios[name] = constant(perSecond, `${each}s`, { startTime: `${index * each}s`, gracefulStop: '2s' });
+  Object.assign(thresholds, objectives(name), { [of('http_reqs', name)]: [] });
+  // Ends the run only when it is plain: one hiccup at the beginning of a step may still be made up for.
+  const broken = (metric: string, limit: string) => {
+    thresholds[of(metric, name)] = [...(thresholds[of(metric, name)] ?? []), { threshold: limit, abortOnFail: true }];
+  };
+  broken('http_req_duration{expected_response:true}', `p(90)<=${APDEX.satisfied_ms}`);
+  broken('http_req_failed', 'rate<=0.05');
+  broken('dropped_iterations', `count<=${Math.ceil(perSecond * each * 0.05)}`);
+});
+export const options = with_(scenarios, thresholds);
+
+export const handleSummary = summary('breakpoint', (data, report) => {
+  const steps = rates.map((perSecond) => judged(data, perSecond)).filter((it) => it.requests > 0);
+  const failing = steps.findIndex((it) => !it.held);
+  const highest = (failing < 0 ? steps : steps.slice(0, failing)).at(-1)?.rate ?? null;
+  // That it broke in the end is no failure; that it did at once is one. The limits of all steps are in the JSON.
+  Object.assign(report, { passed: highest !== null, thresholds: {}, steps, highest_rate: highest });
+  const answer = highest === null ? `none: not even ${first} a second` : `${highest} requests a second`;
+  const open = failing < 0 ? ', and it did not break: raise MAX_RATE' : '';
+  return [...steps.map(described), line('highest rate', answer + open), ''];
+});
+
+function judged({ metrics, state }: Data, perSecond: number) {
+  const name = nameOf(perSecond);
+  const failed = [...Object.keys(objectives(name))].flatMap((metric) =>
+    Object.entries(metrics[metric]?.thresholds ?? {}).flatMap(([limit, { ok }]) =>
+      ok ? [] : [`${metric.split('{')[0]} ${limit}`],
+    ),
+  );
+  // A step that was cut off by the end of the run has shown nothing.
+  const whole = state.testRunDurationMs / 1000 >= (rates.indexOf(perSecond) + 1) * each;
+  return {
+    rate: perSecond,
+    held: whole && failed.length === 0,
+    requests: metrics[of('http_reqs', name)]?.values.count ?? 0,
+    dropped: metrics[of('dropped_iterations', name)]?.values.count ?? 0,
+    response_ms: times(metrics[of('http_req_duration{expected_response:true}', name)]),
+    apdex: metrics[of('apdex', name)]?.values.avg,
+    failed,
+  };
+}
+
+function described(it: ReturnType<typeof judged>): string {
+  const { p50, p99 } = it.response_ms;
+  const trouble = it.failed.length ? `✗ ${it.failed.join(', ')}` : it.held ? '✓' : '✗ cut off';
+  return line(`${it.rate} a second`, `p50 ${ms(p50)}, p99 ${ms(p99)}, ${it.dropped} dropped ${trouble}`);
+}
+
+export default iteration(everyday);

@@ -1,0 +1,43 @@
+// Does anybody notice that something restarts: a rolling update, a pod that is deleted, a server that is replaced?
+// Good: no request fails, and each post that was acknowledged is in the database (which whoever restarts things counts).
+import exec from 'k6/execution';
+import { Counter } from 'k6/metrics';
+import * as chat from './lib/client.ts';
+import { iteration } from './lib/measures.ts';
+import { options as with_ } from './lib/options.ts';
+import { duration, rate, seconds, text, USER } from './lib/settings.ts';
+import { summary } from './lib/summary.ts';
+import { constant, key } from './lib/workloads.ts';
+
+export { setup } from './lib/start.ts';
+// With RETRY, a request that got no answer is sent once more, as a client would that wants to survive a server that dies.
+const retry = text('RETRY', '') !== '';
+const perSecond = rate(100);
+const lasting = duration('1m');
+const acknowledged = new Counter('acknowledged');
+const failed = new Counter('failed');
+
+// Here what could not be sent in time is the fault of whoever sends, unless it is much.
+const dropped = `count<=${Math.floor((perSecond * seconds(lasting)) / 100)}`;
+const thresholds = { failed: ['count==0'], dropped_iterations: [dropped], acknowledged: ['count>0'] };
+export const options = with_({ rollout: constant(perSecond, lasting) }, thresholds);
+export const handleSummary = summary('rollout');
+
+let turn = 0;
+
+// One in ten is a post: these wait for a disk, and need not be the most to find out what is lost.
+export default iteration(() => {
+  const posts = (turn++ + exec.vu.idInTest) % 10 === 0;
+  const send = posts ? post(key()) : () => chat.listMessages();
+  let answer = send();
+  if (retry && answer.status === 0) answer = send();
+  if (answer.status === 201) acknowledged.add(1);
+  else if (answer.status !== 200) {
+    failed.add(1);
+    console.error(`${posts ? 'POST' : 'GET'} ${answer.status} ${answer.error} ${answer.text.slice(0, 200)}`);
+  }
+});
+
+function post(once: string) {
+  return (): chat.Answer<unknown> => chat.postMessage({ user: USER, text: once }, once);
+}
