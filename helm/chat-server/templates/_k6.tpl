@@ -24,7 +24,7 @@ containers:
     imagePullPolicy: {{ $k6.image.pullPolicy }}
     args: [run, --quiet, --no-usage-report, --no-color, /scripts/{{ .script }}]
     env:
-      - {name: CHAT_URL, value: "http://{{ $full }}:{{ .root.Values.service.port }}"}
+      - {name: BASE_URL, value: "http://{{ $full }}:{{ .root.Values.service.port }}"}
       - {name: OPERATIONS_URL, value: "http://{{ $full }}-operations:{{ .root.Values.operations.port }}"}
       {{- range $name, $value := .environment }}
       - {name: {{ $name }}, value: {{ $value | toString | quote }}}
@@ -44,8 +44,17 @@ volumes:
   - name: scripts
     configMap:
       name: {{ $full }}-k6
+      items:
+        {{- range $path, $_ := .root.Files.Glob "files/k6/**" }}
+        - {key: {{ include "chat-server.k6.key" $path }}, path: {{ trimPrefix "files/k6/" $path }}}
+        {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+
+{{/* The key of a file in the ConfigMap: there it cannot have slashes. */}}
+{{- define "chat-server.k6.key" -}}
+{{- . | trimPrefix "files/k6/" | replace "/" "." }}
 {{- end }}
 
 {{/* The pod of a test. A failed one stays, for its log. Takes dict "root" $ "test" "valid". */}}

@@ -4,7 +4,7 @@ import http from "k6/http";
 
 export const options = { thresholds: { checks: ["rate==1.0"] } };
 
-const chat = __ENV.CHAT_URL;
+const chat = __ENV.BASE_URL;
 const json = { headers: { "Content-Type": "application/json" } };
 http.setResponseCallback(http.expectedStatuses({ min: 200, max: 499 }));
 

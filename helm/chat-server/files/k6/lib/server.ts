@@ -1,0 +1,61 @@
+// What the servers say about themselves, before a run and after it. Their answers are none of the load, and are counted
+// nowhere; that nobody answers makes the summary shorter, and no run fail.
+import http from 'k6/http';
+import type { operations } from './api.ts';
+import { OPERATIONS_URLS } from './settings.ts';
+
+export type Stats = operations['stats']['responses'][200]['content']['application/json'];
+
+export interface Seen {
+  url: string;
+  // Why there is nothing else.
+  trouble?: string;
+  stats?: Stats;
+  cpu_seconds?: number;
+}
+
+export const look = (): Seen[] => OPERATIONS_URLS.map(lookAt);
+
+function lookAt(url: string): Seen {
+  const stats = aside(`${url}/stats`);
+  if (stats.status !== 200) return { url, trouble: stats.error || `${url}/stats answered ${stats.status}` };
+  // Only there is it a total, from which the processor time of a run can be told.
+  const total = /^process_cpu_time_seconds_total\S* (\S+)/m.exec(aside(`${url}/metrics`).body);
+  return { url, stats: JSON.parse(stats.body) as Stats, cpu_seconds: total ? Number(total[1]) : undefined };
+}
+
+// A request beside the load. k6 would log each one that fails, so it throws instead.
+export function aside(url: string): { status: number; error: string; body: string } {
+  // null means: neither expected nor unexpected. k6's types know neither that nor `throw`.
+  const params: object = { timeout: '3s', throw: true, responseCallback: null, tags: { name: 'aside' } };
+  try {
+    const answer = http.get<'text'>(url, params);
+    return { status: answer.status, error: '', body: answer.body ?? '' };
+  } catch (error) {
+    return { status: 0, error: String(error).replace(/^GoError: |\n[^]*$/g, ''), body: '' };
+  }
+}
+
+// What one server did between the two looks, if it is still the same process.
+export function between(before: Seen, after: Seen) {
+  const { stats } = after;
+  if (!stats) return { url: after.url, trouble: after.trouble };
+  const same = before.stats?.service.started_at === stats.service.started_at;
+  const seconds = stats.service.uptime_seconds - (before.stats?.service.uptime_seconds ?? 0);
+  const busy = same ? (after.cpu_seconds ?? NaN) - (before.cpu_seconds ?? NaN) : NaN;
+  return {
+    url: after.url,
+    restarted: !same,
+    connections: stats.connections,
+    cpu_seconds: known(busy),
+    cpu_of_limit: known(busy / seconds / stats.cpu.limit_cpus),
+    memory_bytes: stats.memory_bytes,
+    memory_bytes_before: same ? before.stats?.memory_bytes : undefined,
+    stats,
+  };
+}
+
+export type Between = ReturnType<typeof between>;
+
+// JSON has no NaN.
+const known = (value: number): number | null => (Number.isFinite(value) ? value : null);
