@@ -39,7 +39,7 @@ rates.forEach((perSecond, index) => {
 export const options = with_(scenarios, thresholds);
 
 export const handleSummary = summary('breakpoint', (data, report) => {
-  const steps = rates.map((perSecond) => judged(data, perSecond)).filter((it) => it.requests > 0);
+  const steps = rates.map((perSecond) => judged(data, report.seconds, perSecond)).filter((it) => it.requests > 0);
   const failing = steps.findIndex((it) => !it.held);
   const highest = (failing < 0 ? steps : steps.slice(0, failing)).at(-1)?.rate ?? null;
   // That it broke in the end is no failure; that it did at once is one. The limits of all steps are in the JSON.
@@ -49,7 +49,7 @@ export const handleSummary = summary('breakpoint', (data, report) => {
   return [...steps.map(described), line('highest rate', answer + open), ''];
 });
 
-function judged({ metrics, state }: Data, perSecond: number) {
+function judged({ metrics }: Data, ran: number, perSecond: number) {
   const name = nameOf(perSecond);
   const failed = [...Object.keys(objectives(name))].flatMap((metric) =>
     Object.entries(metrics[metric]?.thresholds ?? {}).flatMap(([limit, { ok }]) =>
@@ -57,7 +57,7 @@ function judged({ metrics, state }: Data, perSecond: number) {
     ),
   );
   // A step that was cut off by the end of the run has shown nothing.
-  const whole = state.testRunDurationMs / 1000 >= (rates.indexOf(perSecond) + 1) * each;
+  const whole = ran >= (rates.indexOf(perSecond) + 1) * each;
   return {
     rate: perSecond,
     held: whole && failed.length === 0,

@@ -17,7 +17,8 @@ const everybody = number('CLIENTS', 200);
 const inside = Math.max(1, Math.floor(everybody / 10));
 const HEAD_START = 3;
 const lasting = seconds(duration('30s'));
-const perSecond = rate(Math.max(inside, 50));
+// Each about once a second, so that there is a second for each answer.
+const perSecond = rate(inside);
 
 const refused = new Counter('refused');
 const scenarios = {

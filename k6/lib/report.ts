@@ -13,16 +13,16 @@ interface Metric {
 export interface Data {
   metrics: Record<string, Metric>;
   setup_data?: Start;
-  state: { testRunDurationMs: number };
 }
 
 export type Report = ReturnType<typeof report>;
 
-export function report(script: string, data: Data, after: Seen[]) {
+export function report(script: string, data: Data, ended: number, after: Seen[]) {
   const { metrics } = data;
   const count = (metric: string) => metrics[metric]?.values.count ?? 0;
   const start = data.setup_data!;
-  const seconds = data.state.testRunDurationMs / 1000;
+  // Since the end of setup; to k6 the time that it waited there for the server belongs to the run.
+  const seconds = (ended - Date.parse(start.at)) / 1000;
   // The requests of setup are in http_reqs, but not in this.
   const requests = count('apdex');
   const errors = {

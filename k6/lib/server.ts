@@ -45,6 +45,7 @@ export function between(before: Seen, after: Seen) {
   const busy = same ? (after.cpu_seconds ?? NaN) - (before.cpu_seconds ?? NaN) : NaN;
   return {
     url: after.url,
+    // Or, behind a balancer, it is another one.
     restarted: !same,
     connections: stats.connections,
     cpu_seconds: known(busy),

@@ -14,7 +14,9 @@ export function summary(script: string, extra: (data: Data, report: Report) => s
   return (data: Data): Record<string, string> => {
     // The run did not begin, and why has been said.
     if (!data.setup_data) return {};
-    const found = report(script, data, look());
+    // Before the servers are asked, which may take a while.
+    const ended = Date.now();
+    const found = report(script, data, ended, look());
     const lines = [...title(found), ...extra(data, found), ...seven(found), ...verdict(found)];
     const out: Record<string, string> = { stdout: `\n${lines.join('\n')}\n\n` };
     if (RESULTS === '-') out.stdout += `RESULT ${JSON.stringify(brief(found))}\n`;
@@ -58,7 +60,7 @@ function connected({ connections }: Server): string {
 
 function busy(one: Server): string {
   const memory = `memory ${number((one.memory_bytes ?? 0) / 2 ** 20, 1)} MiB`;
-  if (one.restarted) return `not known: it was restarted meanwhile; ${memory}`;
+  if (one.restarted) return `not known: it is not the process that answered before the run; ${memory}`;
   return `${percent(one.cpu_of_limit, 1)} of its ${one.stats?.cpu.limit_cpus} CPUs, ${number(one.cpu_seconds, 2)} s; ${memory}`;
 }
 

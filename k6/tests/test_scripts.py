@@ -22,7 +22,7 @@ LITTLE = {
     "breakpoint": {"RATE": "20", "STEP": "60", "MAX_RATE": "140", "DURATION": "3s"},
     "freshness": {"RATE": "8", "DURATION": "5s"},
     "errors": {"RATE": "20", "DURATION": "5s"},
-    "too-many-clients": {"CLIENTS": "100", "RATE": "20", "DURATION": "4s"},
+    "too-many-clients": {"CLIENTS": "100", "DURATION": "4s"},
     "rollout": {"RATE": "50", "DURATION": "6s"},
 }
 

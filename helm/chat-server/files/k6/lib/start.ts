@@ -18,7 +18,8 @@ export function setup(): Start {
   }
   if (trouble)
     exec.test.abort(`No load: ${BASE_URL} ${trouble}. BASE_URL says where the server is, WAIT how long to wait.`);
-  return { at: new Date().toISOString(), servers: look() };
+  const servers = look();
+  return { at: new Date().toISOString(), servers };
 }
 
 // What speaks against beginning. Reading needs the database, so this says more than that a port is open.
