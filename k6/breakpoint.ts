@@ -3,7 +3,7 @@
 import type { Scenario, Threshold } from 'k6/options';
 import { iteration } from './lib/measures.ts';
 import { APDEX, objectives, of } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { times, type Data } from './lib/report.ts';
 import { duration, number, rate, seconds } from './lib/settings.ts';
 import { line, ms, summary } from './lib/summary.ts';
@@ -36,7 +36,7 @@ rates.forEach((perSecond, index) => {
   broken('http_req_failed', 'rate<=0.05');
   broken('dropped_iterations', `count<=${Math.ceil(perSecond * each * 0.05)}`);
 });
-export const options = with_(scenarios, thresholds);
+export const options = optionsFor(scenarios, thresholds);
 
 export const handleSummary = summary('breakpoint', (data, report) => {
   const steps = rates.map((perSecond) => judged(data, report.seconds, perSecond)).filter((it) => it.requests > 0);

@@ -8,7 +8,7 @@ import * as chat from './lib/client.ts';
 import { STATUS, type Code } from './lib/codes.ts';
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { duration, rate, USER } from './lib/settings.ts';
 import { line, summary } from './lib/summary.ts';
 import { constant, everyday } from './lib/workloads.ts';
@@ -49,7 +49,7 @@ const scenarios = {
   errors: constant(perSecond, duration('1m')),
 };
 const each = Object.fromEntries(codes.map((code) => [`tried{code:${code}}`, ['count>0']]));
-export const options = with_(scenarios, {
+export const options = optionsFor(scenarios, {
   ...objectives('everyday'),
   ...objectives(),
   ...each,

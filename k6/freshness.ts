@@ -5,7 +5,7 @@ import { Counter } from 'k6/metrics';
 import * as chat from './lib/client.ts';
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { duration, rate, USER } from './lib/settings.ts';
 import { line, summary } from './lib/summary.ts';
 import { constant, key } from './lib/workloads.ts';
@@ -23,7 +23,7 @@ const scenarios = {
 };
 const ways = Object.fromEntries(WAYS.map((way) => [`stale_reads{way:${way}}`, []]));
 const promises = { stale_reads: ['count==0'], fresh_reads: ['count>0'] };
-export const options = with_(scenarios, { ...objectives(), ...ways, ...promises });
+export const options = optionsFor(scenarios, { ...objectives(), ...ways, ...promises });
 
 export const handleSummary = summary('freshness', ({ metrics }) => {
   const count = (metric: string) => metrics[metric]?.values.count ?? 0;

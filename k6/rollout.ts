@@ -4,7 +4,7 @@ import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
 import * as chat from './lib/client.ts';
 import { iteration } from './lib/measures.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { duration, rate, seconds, text, USER } from './lib/settings.ts';
 import { summary } from './lib/summary.ts';
 import { constant, key } from './lib/workloads.ts';
@@ -20,7 +20,7 @@ const failed = new Counter('failed');
 // Here what could not be sent in time is the fault of whoever sends, unless it is much.
 const dropped = `count<=${Math.floor((perSecond * seconds(lasting)) / 100)}`;
 const thresholds = { failed: ['count==0'], dropped_iterations: [dropped], acknowledged: ['count>0'] };
-export const options = with_({ rollout: constant(perSecond, lasting) }, thresholds);
+export const options = optionsFor({ rollout: constant(perSecond, lasting) }, thresholds);
 export const handleSummary = summary('rollout');
 
 let turn = 0;

@@ -4,14 +4,14 @@ import { check } from 'k6';
 import * as chat from './lib/client.ts';
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { duration, rate, USER } from './lib/settings.ts';
 import { summary } from './lib/summary.ts';
 import { constant, key } from './lib/workloads.ts';
 
 export { setup } from './lib/start.ts';
 const scenarios = { smoke: constant(rate(2), duration('30s')) };
-export const options = with_(scenarios, { ...objectives(), checks: ['rate==1'] });
+export const options = optionsFor(scenarios, { ...objectives(), checks: ['rate==1'] });
 export const handleSummary = summary('smoke');
 
 // One after the other, as one person would: 2 times a second it is 18 requests a second.

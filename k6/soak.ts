@@ -4,7 +4,7 @@ import exec from 'k6/execution';
 import { Gauge } from 'k6/metrics';
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { times } from './lib/report.ts';
 import { look } from './lib/server.ts';
 import { duration, number, rate, seconds } from './lib/settings.ts';
@@ -32,7 +32,7 @@ const steady = QUARTERS.map((quarter) => [response(quarter), limits['http_req_du
 // The share by which memory grew over the run, by a straight line through what was seen after the first quarter, in which
 // buffers and pools are filled.
 const most = `value<=${number('MEMORY_GROWTH', 0.1)}`;
-export const options = with_(scenarios, {
+export const options = optionsFor(scenarios, {
   ...limits,
   ...Object.fromEntries(steady),
   server_memory_growth: [most],

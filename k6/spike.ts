@@ -2,7 +2,7 @@
 // Good: nobody fails, the spike is served within the objectives, and after it everything is as it was before.
 import { iteration } from './lib/measures.ts';
 import { objectives, of } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { times } from './lib/report.ts';
 import { duration, number, rate, seconds } from './lib/settings.ts';
 import { line, ms, summary } from './lib/summary.ts';
@@ -16,7 +16,7 @@ const scenarios = Object.entries(phases).map(([phase, rate], index) => {
   return [phase, constant(rate, `${third}s`, { startTime: `${index * third}s` })] as const;
 });
 const held = Object.assign({}, ...Object.keys(phases).map((phase) => objectives(phase)));
-export const options = with_(Object.fromEntries(scenarios), held);
+export const options = optionsFor(Object.fromEntries(scenarios), held);
 
 export const handleSummary = summary('spike', (data) =>
   Object.entries(phases).map(([phase, rate]) => {

@@ -5,7 +5,7 @@ import { Counter } from 'k6/metrics';
 import * as chat from './lib/client.ts';
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
-import { options as with_ } from './lib/options.ts';
+import { optionsFor } from './lib/options.ts';
 import { duration, number, rate, seconds } from './lib/settings.ts';
 import { line, summary } from './lib/summary.ts';
 import { constant, everyday } from './lib/workloads.ts';
@@ -31,7 +31,7 @@ const scenarios = {
     maxVUs: everybody,
   }),
 };
-export const options = with_(scenarios, {
+export const options = optionsFor(scenarios, {
   ...objectives('inside'),
   checks: ['rate==1'],
   // Without any it was not too many: the limit is higher than CLIENTS, and nothing was tried.

@@ -5,7 +5,7 @@ import { WAIT_SECONDS } from './settings.ts';
 
 type Thresholds = NonNullable<Options['thresholds']>;
 
-export function options(scenarios: Record<string, Scenario>, thresholds: Thresholds, more: Options = {}): Options {
+export function optionsFor(scenarios: Record<string, Scenario>, thresholds: Thresholds, more: Options = {}): Options {
   return {
     scenarios,
     thresholds: { ...parts(), script_faults: ['count==0'], ...thresholds },

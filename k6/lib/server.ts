@@ -4,6 +4,7 @@ import http from 'k6/http';
 import type { operations } from './api.ts';
 import { OPERATIONS_URLS } from './settings.ts';
 
+type History = operations['history']['responses'][200]['content']['application/json'];
 export type Stats = operations['stats']['responses'][200]['content']['application/json'];
 
 export interface Seen {
@@ -12,9 +13,18 @@ export interface Seen {
   trouble?: string;
   stats?: Stats;
   cpu_seconds?: number;
+  // The last fifteen minutes in steps of five seconds.
+  history?: History;
 }
 
 export const look = (): Seen[] => OPERATIONS_URLS.map(lookAt);
+
+export function lookBack(): Seen[] {
+  return look().map((seen) => {
+    const history = seen.stats && aside(`${seen.url}/stats/history`);
+    return history?.status === 200 ? { ...seen, history: JSON.parse(history.body) as History } : seen;
+  });
+}
 
 function lookAt(url: string): Seen {
   const stats = aside(`${url}/stats`);
@@ -53,6 +63,7 @@ export function between(before: Seen, after: Seen) {
     memory_bytes: stats.memory_bytes,
     memory_bytes_before: same ? before.stats?.memory_bytes : undefined,
     stats,
+    history: after.history,
   };
 }
 

@@ -1,7 +1,7 @@
 // What a run says in the end: the seven numbers of docs/observability.md as the clients saw them, beside what the servers
 // say, on the terminal and as JSON.
 import { BASE_URL, RESULTS } from './settings.ts';
-import { look } from './server.ts';
+import { lookBack } from './server.ts';
 import { report, type Data, type Report } from './report.ts';
 
 const number = (value: number | null | undefined, digits = 0) => (value == null ? '–' : value.toFixed(digits));
@@ -16,7 +16,7 @@ export function summary(script: string, extra: (data: Data, report: Report) => s
     if (!data.setup_data) return {};
     // Before the servers are asked, which may take a while.
     const ended = Date.now();
-    const found = report(script, data, ended, look());
+    const found = report(script, data, ended, lookBack());
     const lines = [...title(found), ...extra(data, found), ...seven(found), ...verdict(found)];
     const out: Record<string, string> = { stdout: `\n${lines.join('\n')}\n\n` };
     if (RESULTS === '-') out.stdout += `RESULT ${JSON.stringify(brief(found))}\n`;
