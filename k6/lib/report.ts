@@ -1,6 +1,6 @@
 // A run as data: what summary.json holds.
 import { between, type Seen } from './server.ts';
-import { BASE_URL } from './settings.ts';
+import { BASE_URLS } from './settings.ts';
 import type { Start } from './start.ts';
 import { unpack } from './trace.ts';
 
@@ -34,7 +34,7 @@ export function report(script: string, data: Data, ended: number, after: Seen[])
   const thresholds = verdicts(metrics);
   return {
     script,
-    base_url: BASE_URL,
+    base_urls: BASE_URLS,
     started_at: start.at,
     seconds,
     passed: Object.values(thresholds).every((ok) => ok),

@@ -1,12 +1,11 @@
 // What may be set from outside. The names are our own: k6 takes K6_VUS, K6_DURATION and the like as options and then drops
 // the scenarios of a script without a word.
 
-export const BASE_URL = text('BASE_URL', 'http://localhost:8081').replace(/\/+$/, '');
+// One address, or several with commas between them, for replicas without a load balancer: clients take them in turns.
+export const BASE_URLS = addresses('BASE_URL', 'http://localhost:8081');
 
-// Where the servers say how they are: one address, or several with commas between them, one for each replica.
-export const OPERATIONS_URLS = text('OPERATIONS_URL', BASE_URL)
-  .split(',')
-  .map((url) => url.replace(/\/+$/, ''));
+// Where the servers say how they are, one address for each replica.
+export const OPERATIONS_URLS = addresses('OPERATIONS_URL', BASE_URLS.join());
 
 // How long to wait for a server that is being started.
 export const WAIT_SECONDS = seconds(text('WAIT', '5s'));
@@ -27,6 +26,12 @@ export const USER = text('USER_NAME', 'k6');
 export const rate = (usual: number): number => number('RATE', usual);
 
 export const duration = (usual: string): string => `${seconds(text('DURATION', usual))}s`;
+
+function addresses(name: string, usual: string): string[] {
+  return text(name, usual)
+    .split(',')
+    .map((url) => url.replace(/\/+$/, ''));
+}
 
 export function text(name: string, usual: string): string {
   return __ENV[name] || usual;

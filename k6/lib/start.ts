@@ -2,7 +2,7 @@
 import exec from 'k6/execution';
 import { sleep } from 'k6';
 import { aside, look, type Seen } from './server.ts';
-import { BASE_URL, WAIT_SECONDS } from './settings.ts';
+import { BASE_URLS, WAIT_SECONDS } from './settings.ts';
 
 export interface Start {
   at: string;
@@ -17,14 +17,14 @@ export function setup(): Start {
     trouble = ask();
   }
   if (trouble)
-    exec.test.abort(`No load: ${BASE_URL} ${trouble}. BASE_URL says where the server is, WAIT how long to wait.`);
+    exec.test.abort(`No load: ${BASE_URLS[0]} ${trouble}. BASE_URL says where the server is, WAIT how long to wait.`);
   const servers = look();
   return { at: new Date().toISOString(), servers };
 }
 
 // What speaks against beginning. Reading needs the database, so this says more than that a port is open.
 function ask(): string | null {
-  const { status, error } = aside(`${BASE_URL}/messages?limit=1`);
+  const { status, error } = aside(`${BASE_URLS[0]}/messages?limit=1`);
   if (status === 200) return null;
   return status ? `answers ${status}` : `cannot be reached (${error})`;
 }

@@ -1,9 +1,10 @@
 // The API as functions, one for each endpoint, with the types of openapi.json. Each request is named by its route, has a
 // trace id, and is counted.
+import exec from 'k6/execution';
 import http, { type RefinedParams, type RefinedResponse } from 'k6/http';
 import type { operations, paths } from './api.ts';
 import { record } from './measures.ts';
-import { BASE_URL } from './settings.ts';
+import { BASE_URLS } from './settings.ts';
 import * as trace from './trace.ts';
 
 // Longer than the server's own REQUEST_TIMEOUT of 10 s, so that it is the server that gives up.
@@ -62,6 +63,9 @@ export function listUsers(
   return call('GET', '/users', `/users${written(query)}`, null, extra);
 }
 
+// Each client stays with one server, as it would behind a balancer of connections.
+const base = () => BASE_URLS[exec.vu.idInTest % BASE_URLS.length];
+
 // Anything, also what the API does not have.
 export function call<T>(
   method: string,
@@ -71,14 +75,14 @@ export function call<T>(
   extra: Extra = {},
 ): Answer<T> {
   const context = trace.next();
-  const answer = http.request(method, BASE_URL + path, body, params(route, context.parent, extra));
+  const answer = http.request(method, base() + path, body, params(route, context.parent, extra));
   return counted(answer, context);
 }
 
 // The latest messages, asked for so many times at once: each time by a connection of its own.
 export function listMessagesAtOnce(times: number): Answer<Body<'listMessages', 200>>[] {
   const traces = Array.from({ length: times }, () => trace.next());
-  const url = `${BASE_URL}/messages`;
+  const url = `${base()}/messages`;
   const requests = traces.map((it) => ({ method: 'GET', url, params: params('/messages', it.parent, {}) }));
   return http.batch(requests).map((answer, index) => counted(answer as RefinedResponse<'text'>, traces[index]));
 }

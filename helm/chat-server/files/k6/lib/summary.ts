@@ -1,6 +1,6 @@
 // What a run says in the end: the seven numbers of docs/observability.md as the clients saw them, beside what the servers
 // say, on the terminal and as JSON.
-import { BASE_URL, RESULTS } from './settings.ts';
+import { BASE_URLS, RESULTS } from './settings.ts';
 import { lookBack } from './server.ts';
 import { report, type Data, type Report } from './report.ts';
 
@@ -26,7 +26,7 @@ export function summary(script: string, extra: (data: Data, report: Report) => s
 }
 
 function title(it: Report): string[] {
-  return [`${it.script} on ${BASE_URL}: ${it.requests} requests in ${number(it.seconds, 1)} s`, ''];
+  return [`${it.script} on ${BASE_URLS.join(', ')}: ${it.requests} requests in ${number(it.seconds, 1)} s`, ''];
 }
 
 function seven(it: Report): string[] {
