@@ -1,5 +1,6 @@
 // What is the highest rate at which the objectives hold?
 // Good: a rate well above that of the busiest day; the summary names it, and what gave way first at the next one.
+import exec from 'k6/execution';
 import type { Scenario, Threshold } from 'k6/options';
 import { iteration } from './lib/measures.ts';
 import { APDEX, objectives, of } from './lib/objectives.ts';
@@ -21,20 +22,28 @@ const rates = Array.from(
   (_, index) => first + index * step,
 );
 const nameOf = (perSecond: number) => `rate_${perSecond}`;
+// More clients connect at the beginning of a step; its first quarter, 5 s at most, is not judged.
+const settling = Math.min(5, each / 4);
+const SETTLED = ',settled:yes';
+const judgedBy = (name: string) => {
+  const { dropped_iterations, ...limits } = objectives();
+  const settled = Object.entries(limits).map(([metric, limit]) => [of(metric, name + SETTLED), limit]);
+  return { ...Object.fromEntries(settled), [of('dropped_iterations', name)]: dropped_iterations };
+};
 
 const scenarios: Record<string, Scenario> = {};
 const thresholds: Record<string, Threshold[]> = {};
 rates.forEach((perSecond, index) => {
   const name = nameOf(perSecond);
   scenarios[name] = constant(perSecond, `${each}s`, { startTime: `${index * each}s`, gracefulStop: '2s' });
-  Object.assign(thresholds, objectives(name), { [of('http_reqs', name)]: [] });
+  Object.assign(thresholds, judgedBy(name), { [of('http_reqs', name)]: [] });
   // Ends the run only when it is plain: one hiccup at the beginning of a step may still be made up for.
   const broken = (metric: string, limit: string) => {
-    thresholds[of(metric, name)] = [...(thresholds[of(metric, name)] ?? []), { threshold: limit, abortOnFail: true }];
+    thresholds[metric] = [...thresholds[metric], { threshold: limit, abortOnFail: true }];
   };
-  broken('http_req_duration{expected_response:true}', `p(90)<=${APDEX.satisfied_ms}`);
-  broken('http_req_failed', 'rate<=0.05');
-  broken('dropped_iterations', `count<=${Math.ceil(perSecond * each * 0.05)}`);
+  broken(of('http_req_duration{expected_response:true}', name + SETTLED), `p(90)<=${APDEX.satisfied_ms}`);
+  broken(of('http_req_failed', name + SETTLED), 'rate<=0.05');
+  broken(of('dropped_iterations', name), `count<=${Math.ceil(perSecond * each * 0.05)}`);
 });
 export const options = optionsFor(scenarios, thresholds);
 
@@ -51,7 +60,7 @@ export const handleSummary = summary('breakpoint', (data, report) => {
 
 function judged({ metrics }: Data, ran: number, perSecond: number) {
   const name = nameOf(perSecond);
-  const failed = [...Object.keys(objectives(name))].flatMap((metric) =>
+  const failed = Object.keys(judgedBy(name)).flatMap((metric) =>
     Object.entries(metrics[metric]?.thresholds ?? {}).flatMap(([limit, { ok }]) =>
       ok ? [] : [`${metric.split('{')[0]} ${limit}`],
     ),
@@ -63,8 +72,8 @@ function judged({ metrics }: Data, ran: number, perSecond: number) {
     held: whole && failed.length === 0,
     requests: metrics[of('http_reqs', name)]?.values.count ?? 0,
     dropped: metrics[of('dropped_iterations', name)]?.values.count ?? 0,
-    response_ms: times(metrics[of('http_req_duration{expected_response:true}', name)]),
-    apdex: metrics[of('apdex', name)]?.values.avg,
+    response_ms: times(metrics[of('http_req_duration{expected_response:true}', name + SETTLED)]),
+    apdex: metrics[of('apdex', name + SETTLED)]?.values.avg,
     failed,
   };
 }
@@ -75,4 +84,7 @@ function described(it: ReturnType<typeof judged>): string {
   return line(`${it.rate} a second`, `p50 ${ms(p50)}, p99 ${ms(p99)}, ${it.dropped} dropped ${trouble}`);
 }
 
-export default iteration(everyday);
+export default iteration(() => {
+  exec.vu.metrics.tags['settled'] = Date.now() - exec.scenario.startTime < 1000 * settling ? 'no' : 'yes';
+  everyday();
+});
