@@ -12,14 +12,9 @@ extraEnv wins over the chart. A value is a text, or an object with valueFrom; wh
 {{- $_ := set $env $name $value }}
 {{- end }}
 {{- range $name, $value := $env }}
-{{- if kindIs "map" $value }}
-- name: {{ $name | quote }}
-  {{- toYaml $value | nindent 2 }}
-{{- else if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
-- name: {{ $name | quote }}
-  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- if or (kindIs "invalid" $value) (eq (toString $value) "") }}{{ $_ := unset $env $name }}{{ end }}
 {{- end }}
-{{- end }}
+{{- include "chat-server.env" $env }}
 {{- end }}
 
 {{/* Numbers go through int64: Helm reads them as floats, which print as 1e+06. */}}

@@ -111,3 +111,20 @@ kube-score's objections to the pods of this chart, answered. Takes dict "compone
 {{- if .single }}{{ $answered = concat $answered (list "deployment-strategy" "deployment-replicas") }}{{ end -}}
 kube-score/ignore: {{ join "," $answered }}
 {{- end }}
+
+{{/* A storage class from the values: nothing for the cluster's default, "" for none. */}}
+{{- define "chat-server.storageClass" -}}
+{{- if . }}storageClassName: {{ . | eq "-" | ternary "" . | quote }}{{ end }}
+{{- end }}
+
+{{/* Environment variables from a map: a text or number, or an object with valueFrom. toJson writes 1000000, not 1e+06. */}}
+{{- define "chat-server.env" -}}
+{{- range $name, $value := . }}
+- name: {{ $name | quote }}
+  {{- if kindIs "map" $value }}
+  {{- toYaml $value | nindent 2 }}
+  {{- else }}
+  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}

@@ -34,10 +34,10 @@ env:
   - {name: DB_USER, value: {{ $auth.username | quote }}}
   - {name: DB_PASSWORD_FILE, value: /etc/mysql-passwords/password}
   - {name: BACKUP_DIR, value: /backup}
-  {{- with include "chat-server.mysql.env" $.env | trim }}
+  {{- with include "chat-server.env" $.env | trim }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- with include "chat-server.mysql.env" .extraEnv | trim }}
+  {{- with include "chat-server.env" .extraEnv | trim }}
   {{- . | nindent 2 }}
   {{- end }}
 {{- with .resources }}

@@ -9,23 +9,6 @@
 {{- .Values.mysql.serviceAccount.name | default (printf "%s-mysql" (include "chat-server.fullname" .)) }}
 {{- end }}
 
-{{/* A storage class from the values: nothing for the cluster's default, "" for none. */}}
-{{- define "chat-server.mysql.storageClass" -}}
-{{- if . }}storageClassName: {{ . | eq "-" | ternary "" . | quote }}{{ end }}
-{{- end }}
-
-{{/* Environment variables from a map: text, or an object with valueFrom. */}}
-{{- define "chat-server.mysql.env" -}}
-{{- range $name, $value := . }}
-- name: {{ $name | quote }}
-  {{- if kindIs "map" $value }}
-  {{- toYaml $value | nindent 2 }}
-  {{- else }}
-  value: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
-  {{- end }}
-{{- end }}
-{{- end }}
-
 {{/* Where a pod runs and what it may do there. Takes the section of the values. */}}
 {{- define "chat-server.mysql.scheduling" -}}
 {{- with .priorityClassName }}
