@@ -65,6 +65,15 @@ load-check: rust ## Let each load test pass with a good server, and fail with a 
 	cargo build --locked
 	k6/tests/run
 
+.PHONY: agree
+agree: rust ## Compare what k6, /stats and Prometheus say of the same minute, number by number
+	cargo build --locked
+	PYTHONDONTWRITEBYTECODE=1 k6/tests/agree
+
+.PHONY: capacity
+capacity: rust ## Measure what 1, 2 and 3 servers can do and what requests cost, 70 minutes; writes docs/capacity.md
+	bench/capacity all
+
 .PHONY: observe
 observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers
 	COMPOSE_PROFILES=observability deploy/compose

@@ -30,6 +30,7 @@ def describe() -> dict[str, object]:
         "sync_us": sync_latency(places.TARGET),
         "versions": {
             "wrk": _version(["wrk", "-v"], r"wrk (?:debian/)?(\S+)"),
+            "k6": _version(["k6", "version"], r"k6\S* v(\S+)"),
             "rustc": _version(["rustc", "--version"], r"rustc (\S+)"),
             "go": _version(["go", "version"], r"go(\d\S+)"),
             "python": platform.python_version(),

@@ -12,6 +12,7 @@ from typing import Self
 from chat_bench import places
 from chat_bench.client import Client, free_port
 from chat_bench.processes import Usage, die_with_parent, usage
+from chat_bench.quota import Quota
 from chat_bench.trouble import Trouble, Unsupported, tail
 
 OURS = "chat-server"
@@ -51,8 +52,8 @@ class Peer:
         if build.returncode:
             raise Trouble(f"{self.name} could not be built:\n{tail(log)}")
 
-    def serve(self, url: str) -> "Server":
-        return Server(self, url)
+    def serve(self, url: str, quota: Quota | None = None) -> "Server":
+        return Server(self, url, quota)
 
 
 def found(folder: Path, only: list[str] | None) -> list[Peer]:
@@ -67,7 +68,12 @@ def found(folder: Path, only: list[str] | None) -> list[Peer]:
 class Server:
     """A running peer. As a context manager it is stopped in any case."""
 
-    def __init__(self, peer: Peer, url: str) -> None:
+    def __init__(self, peer: Peer, url: str, quota: Quota | None = None) -> None:
+        def prepare() -> None:
+            die_with_parent()
+            if quota:
+                quota.take(os.getpid())
+
         self.peer = peer
         self.port = free_port()
         self.log = places.LOGS / f"{peer.name}.log"
@@ -75,7 +81,7 @@ class Server:
             self.process = subprocess.Popen(
                 [peer.folder / "serve", str(self.port), url], cwd=places.ROOT,
                 stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=die_with_parent,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=prepare,
             )  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -18,6 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SERVER", str(ROOT / "target" / "debug" / "chat-server"))
 
 
+def free_port() -> int:
+    """One on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
     """On a free port, with an SQLite file in a folder."""
 

@@ -1,0 +1,146 @@
+"""One minute of a server with good, bad and slow moments, as k6, /stats and Prometheus have seen it."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from servers import ROOT, Server, free_port
+
+RATE, SECONDS = 100, 60
+LOCKED_AFTER, LOCKED_SECONDS = 20, 14
+# Where the rate is even: k6 is at work, and every five seconds that /stats counts are wholly within.
+MIDDLE = (5, 55)
+# /stats counts processor time and connections each five seconds.
+SETTLING_SECONDS = 7
+RULES = ROOT / "deploy" / "observability" / "prometheus" / "rules.yaml"
+CONFIG = """
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [{rules}]
+scrape_configs:
+  - job_name: chat-server
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What each of them said. The server is new, so that its totals are those of the run."""
+
+    k6: dict[str, Any]
+    # The window of fifteen minutes, and of its steps those in the middle of the run.
+    window: dict[str, Any]
+    steps: list[dict[str, Any]]
+    # The answer to each of QUERIES, by name; of errors, by code.
+    prometheus: dict[str, float]
+    prometheus_errors: dict[str, float]
+
+
+# The recording rules, where there is one that depends on no time: what dashboards and alerts are made from.
+_COUNT = "http_server_request_duration_seconds_count"
+_OVER = f"[{MIDDLE[1] - MIDDLE[0]}s] @ {{end}}"
+QUERIES = {
+    "requests": f"sum({_COUNT})",
+    "rate": f"sum(rate({_COUNT}{_OVER}))",
+    "mean": "job:http_request_duration_seconds:mean5m",
+    "p99": "histogram_quantile(0.99, sum by (le) (http_server_request_duration_seconds_bucket))",
+    "connections": "max_over_time(job:chat_connections:sum[5m])",
+    "cpu": f"sum(rate(process_cpu_time_seconds_total{_OVER})) / sum(chat_process_cpu_limit)",
+    "availability": "job:http_availability:ratio5m",
+    "apdex": "job:http_apdex:ratio5m",
+}
+ERRORS = f'sum by (error_type) ({_COUNT}{{{{error_type!=""}}}})'
+
+
+def observe(folder: Path) -> Seen:
+    """Takes a minute and a half."""
+    with ExitStack() as stack:
+        server = Server(folder)
+        stack.callback(server.kill)
+        prometheus = Prometheus(folder, server.operations)
+        stack.callback(prometheus.stop)
+        _load(folder, server)
+        time.sleep(SETTLING_SECONDS)
+        summary = json.loads((folder / "summary.json").read_text())
+        begun = datetime.fromisoformat(summary["started_at"]).timestamp()
+        end = begun + MIDDLE[1]
+        return Seen(
+            k6=summary,
+            window=fetch(f"{server.operations}/stats")["windows"][-1],
+            steps=[
+                point
+                for point in fetch(f"{server.operations}/stats/history")["points"]
+                if begun + MIDDLE[0] + 5 <= datetime.fromisoformat(point["at"]).timestamp() <= end
+            ],
+            prometheus={
+                name: float(prometheus.ask(query.format(end=end))[0]["value"][1]) for name, query in QUERIES.items()
+            },
+            prometheus_errors={
+                it["metric"]["error_type"]: float(it["value"][1]) for it in prometheus.ask(ERRORS.format())
+            },
+        )
+
+
+def _load(folder: Path, server: Server) -> None:
+    """That k6 is not content is what the lock is for; so only a run without a result is wrong."""
+    settings = {"RATE": RATE, "DURATION": f"{SECONDS}s", "RESULTS": folder, "K6_WEB_DASHBOARD": "false"}
+    settings |= {"BASE_URL": server.url, "OPERATIONS_URL": server.operations}
+    environment = {**os.environ, **{name: str(value) for name, value in settings.items()}}
+    command = [ROOT / "k6" / "run", "errors"]
+    with (folder / "k6.log").open("wb") as log:
+        run = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    time.sleep(LOCKED_AFTER)
+    with closing(sqlite3.connect(folder / "chat.db", timeout=10, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        time.sleep(LOCKED_SECONDS)
+        other.execute("rollback")
+    run.wait()
+    if not (folder / "summary.json").exists():
+        raise SystemExit((folder / "k6.log").read_text())
+
+
+class Prometheus:
+    """Scrapes the server each second, with the project's recording rules."""
+
+    def __init__(self, folder: Path, operations: str) -> None:
+        rules, config = folder / "rules.yaml", folder / "prometheus.yaml"
+        rules.write_text(re.sub("interval: 30s", "interval: 1s", RULES.read_text()))
+        config.write_text(CONFIG.format(rules=rules, target=operations.removeprefix("http://")))
+        self.url = f"http://127.0.0.1:{free_port()}"
+        command = [
+            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/tsdb",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+        ]  # fmt: skip
+        with (folder / "prometheus.log").open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        for _ in range(300):
+            try:
+                if self.ask("up == 1"):
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise SystemExit((folder / "prometheus.log").read_text())
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """An instant query."""
+        return fetch(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}")["data"]["result"]
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def fetch(url: str) -> Any:
+    """The JSON that a GET answers."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
