@@ -52,7 +52,8 @@ export const handleSummary = summary('breakpoint', (data, report) => {
   const failing = steps.findIndex((it) => !it.held);
   const highest = (failing < 0 ? steps : steps.slice(0, failing)).at(-1)?.rate ?? null;
   // That it broke in the end is no failure; that it did at once is one. The limits of all steps are in the JSON.
-  Object.assign(report, { passed: highest !== null, thresholds: {}, steps, highest_rate: highest });
+  const faults = data.metrics['script_faults']?.values.count ?? 0;
+  Object.assign(report, { passed: highest !== null && !faults, thresholds: {}, steps, highest_rate: highest });
   const answer = highest === null ? `none: not even ${first} a second` : `${highest} requests a second`;
   const open = failing < 0 ? ', and it did not break: raise MAX_RATE' : '';
   return [...steps.map(described), line('highest rate', answer + open), ''];

@@ -21,8 +21,13 @@ const scenarios = {
   writers: constant(perSecond, lasting, { exec: 'write' }),
   readers: constant(2 * perSecond, lasting, { exec: 'read' }),
 };
-const ways = Object.fromEntries(WAYS.map((way) => [`stale_reads{way:${way}}`, []]));
-const promises = { stale_reads: ['count==0'], fresh_reads: ['count>0'] };
+const ways = Object.fromEntries(
+  WAYS.flatMap((way) => [
+    [`stale_reads{way:${way}}`, []],
+    [`fresh_reads{way:${way}}`, ['count>0']],
+  ]),
+);
+const promises = { stale_reads: ['count==0'] };
 export const options = optionsFor(scenarios, { ...objectives(), ...ways, ...promises });
 
 export const handleSummary = summary('freshness', ({ metrics }) => {
@@ -67,7 +72,7 @@ export const read = iteration(() => {
 });
 
 function seen(way: string, good: boolean, id: number, traceId: string): void {
-  if (good) fresh.add(1);
+  if (good) fresh.add(1, { way });
   else {
     // The first one of each VU is enough to look for its cause.
     if (stales++ === 0) console.error(`stale: message ${id} was missing, by ${way}, trace ${traceId}`);

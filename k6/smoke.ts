@@ -14,7 +14,7 @@ const scenarios = { smoke: constant(rate(2), duration('30s')) };
 export const options = optionsFor(scenarios, { ...objectives(), checks: ['rate==1'] });
 export const handleSummary = summary('smoke');
 
-// One after the other, as one person would: 2 times a second it is 18 requests a second.
+// One after the other, as one person would: 2 times a second it is 16 requests a second.
 export default iteration(() => {
   const text = `Smoke: “${'✓'.repeat(3)}” <b>${Date.now()}</b>`;
   const once = key();

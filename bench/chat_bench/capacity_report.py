@@ -1,13 +1,13 @@
 """Writes the numbers in docs/capacity.md; the text around them stays."""
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chat_bench import places, scaling, tables
-from chat_bench.capacity import Step
+from chat_bench.capacity import MYSQL, NOBODY, SERVERS, Climb, Step
 from chat_bench.report import folded, insert
 from chat_bench.tables import table
+from chat_bench.trouble import Trouble
 
 PAGE = places.DOCS / "capacity.md"
 NONE = "–"
@@ -15,24 +15,36 @@ NONE = "–"
 
 def write(found: dict[str, Any]) -> None:
     """Replaces what is between the markers."""
-    steps = [Step(**step) for step in found["steps"]]
-    parts = [where(found), highest(steps), every(steps), laws(steps)]
-    if "soak" in found:
-        parts.append(soak(found["soak"]))
-    PAGE.write_text(insert(PAGE.read_text(), "\n\n".join(parts)))
+    PAGE.write_text(insert(PAGE.read_text(), "\n\n".join(filter(None, body(found)))))
     print(f"Wrote {PAGE.relative_to(places.ROOT)}")
 
 
-def where(found: dict[str, Any]) -> str:
+def body(found: dict[str, Any]) -> Iterator[str]:
+    """The parts of the page that are made."""
+    climbs = [climbed(it) for it in found.get("climbs", {}).values()]
+    if not climbs:
+        raise Trouble("Nothing was measured yet: bench/capacity --help")
+    runs = [it.steps for it in climbs]
+    yield where(found, climbs)
+    yield highest(runs)
+    yield cost(runs)
+    yield laws(runs)
+    if "soak" in found:
+        yield soak(found["soak"])
+
+
+def climbed(it: dict[str, Any]) -> Climb:
+    """As it was before it was written to the file."""
+    return Climb(**{**it, "steps": [Step(**step) for step in it["steps"]]})
+
+
+def where(found: dict[str, Any], climbs: Sequence[Climb]) -> str:
     """The machine, and what was run on it."""
-    when = f"{found['date']}, commit `{found['commit']}`, {found['seconds']} s a rate"
-    described = tables.machine(found["machine"], {}, found["mysql"])
-    return f"### Where\n\n{described}\n\n`make capacity`, {when}."
-
-
-def runs(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps of each setting, in order."""
-    return [list(it) for _, it in groupby(steps, lambda step: (step.name, step.servers))]
+    when = dict.fromkeys(f"{it.date}, commit `{it.commit}`, {it.seconds} s a rate" for it in climbs)
+    described = tables.machine(found["machine"], {}, climbs[0].mysql)
+    stolen = max(it.stolen for it in climbs)
+    took = f"The machine's host took {stolen:.1%} of its processors at most, on average of a climb."
+    return f"### Where\n\n{described}\n\n`make capacity`: {'; '.join(when)}. {took}"
 
 
 def best(run: Sequence[Step]) -> Step | None:
@@ -45,78 +57,107 @@ def best(run: Sequence[Step]) -> Step | None:
     return held[-1] if held else None
 
 
-def highest(steps: Sequence[Step]) -> str:
+def highest(runs: Sequence[Sequence[Step]]) -> str:
     """What each setting reaches, and what gave way after that."""
     rows = []
-    for run in runs(steps):
+    for run in runs:
         it, name = best(run), [run[0].name, str(run[0].servers)]
         after = next((step for step in run if not step.held), None)
-        failed = dict.fromkeys(word.split()[0] for word in after.failed) if after else ["nothing"]
-        gave_way = ", ".join(failed)
+        gave_way = ", ".join(missed(after)) if after else "nothing"
         if it is None:
             rows.append([*name, f"< {run[0].rate:,}", *[NONE] * 7, gave_way])
             continue
         cpus = [it.servers_cpus, it.mysql_cpus, it.k6_cpus, it.idle_cpus]
         rows.append([
-            *name, f"{it.rate:,}", f"{it.p99_ms:.0f} ms", f"{it.inner_p99_ms:.0f} ms",
-            *(f"{cpu:.2f}" for cpu in cpus), f"{after.rate:,}" if after else NONE, gave_way,
+            *name, f"{it.rate:,}", f"{it.p99_ms:.0f} ms",
+            f"{it.inner_p99_ms:.0f} ms" if it.inner_p99_ms else NONE,
+            *(f"{cpu:.3f}" for cpu in cpus), f"{after.rate:,}" if after else NONE, gave_way,
         ])  # fmt: skip
     header = [
-        "", "servers", "requests/s", "p99", "p99 inside", "CPUs: servers", "MySQL", "k6", "idle",
-        "not held", "gave way",
+        "", "servers", "requests/s", "p99", "p99 inside, worst 5 s", "CPUs: servers", "MySQL",
+        "k6", "idle", "not held", "gave way",
     ]  # fmt: skip
     return "### The highest rates that hold the objectives\n\n" + table(header, rows)
 
 
-def every(steps: Sequence[Step]) -> str:
-    """What requests cost, step by step."""
-    rows = [
-        [
-            it.name, str(it.servers), f"{it.rate:,}", f"{it.p50_ms:.1f} ms", f"{it.p99_ms:.0f} ms",
-            *(f"{cost:.3f}" for cost in costs(it)),
-            *(f"{memory:.0f}" for memory in (it.server_memory, it.mysql_memory)),
-            "✓" if it.held else f"✗ {it.dropped} dropped",
-        ]
-        for it in steps
-    ]  # fmt: skip
+def cost(runs: Sequence[Sequence[Step]]) -> str:
+    """What requests cost, rate by rate."""
+    free = [it for run in runs for it in run if it.name == NOBODY]
+    limited = [it for run in runs for it in run if it.name != NOBODY]
+    return "\n\n".join([
+        "### What 1,000 requests cost",
+        "Nobody limited. CPU in seconds, memory in MiB.",
+        cost_table(free),
+        folded("With servers or MySQL limited", cost_table(limited)),
+    ])  # fmt: skip
+
+
+def cost_table(steps: Sequence[Step]) -> str:
+    """A line for each rate."""
+    rows = []
+    for it in steps:
+        costs = [1000 * cpus / it.requests for cpus in (it.servers_cpus, it.mysql_cpus, it.k6_cpus)]
+        memory = [it.server_memory, it.mysql_memory]
+        rows.append([
+            it.name, str(it.servers), f"{it.rate:,}",
+            *([f"{it.p50_ms:.1f} ms", f"{it.p99_ms:.0f} ms"] if it.p99_ms else [NONE, NONE]),
+            *(f"{cpu:.3f}" if sent(it) else NONE for cpu in costs),
+            *(f"{mib:.0f}" for mib in memory), f"{it.dropped:,}", verdict(it),
+        ])  # fmt: skip
     header = [
-        "", "servers", "requests/s", "p50", "p99", "CPU s a 1,000: servers", "MySQL", "k6",
-        "MiB: a server", "MySQL", "held",
+        "", "servers", "requests/s", "p50", "p99", "CPU: all servers", "MySQL", "k6",
+        "memory: each server", "MySQL", "dropped", "held",
     ]  # fmt: skip
-    return f"### What 1,000 requests cost\n\n{folded('All rates', table(header, rows))}"
+    return table(header, rows)
 
 
-def costs(it: Step) -> list[float]:
-    """CPU seconds for 1,000 requests: of all servers together, MySQL, k6."""
-    return [1000 * cpus / it.requests for cpus in (it.servers_cpus, it.mysql_cpus, it.k6_cpus)]
+def verdict(it: Step) -> str:
+    """Or which objectives it missed."""
+    return "✓" if it.held else f"✗ {', '.join(missed(it))}".strip()
 
 
-def laws(steps: Sequence[Step]) -> str:
+def missed(it: Step) -> list[str]:
+    """The metrics whose limits did not hold; none where k6 broke the step off for another one."""
+    return list(dict.fromkeys(limit.split()[0] for limit in it.failed))
+
+
+def sent(it: Step) -> bool:
+    """Where k6 could not send at the rate, the costs are those of another one."""
+    return it.requests >= 0.95 * it.rate
+
+
+def laws(runs: Sequence[Sequence[Step]]) -> str:
     """How costs grow with the rate, and throughput with servers."""
     rows = []
-    for run in runs(steps):
-        held = [it for it in run if it.held]
-        if len(held) >= 3:
-            rates = [it.requests for it in held]
-            fits = [scaling.power(rates, [costs(it)[who] for it in held]) for who in (0, 1)]
+    for run in runs:
+        fitted = [it for it in run if it.name == NOBODY and sent(it)]
+        if len(fitted) >= 3:
+            rates = [it.requests / 1000 for it in fitted]
+            used = [[it.servers_cpus for it in fitted], [it.mysql_cpus for it in fitted]]
+            fits = [scaling.power(rates, cpus) for cpus in used]
             rows.append([
-                run[0].name, str(run[0].servers), f"{held[0].rate:,}–{held[-1].rate:,}",
-                *(f"{1000 * fit(1000):.0f} ms × (rate / 1,000)^{fit.exponent:.2f}" for fit in fits),
+                str(run[0].servers), f"{fitted[0].rate:,}–{fitted[-1].rate:,}",
+                *(f"{fit.factor:.2f} × (rate / 1,000)^{fit.exponent:.2f}" for fit in fits),
             ])  # fmt: skip
-    parts = [
-        "### Laws\n\nCPU time for 1,000 requests:",
-        table(["", "servers", "requests/s", "servers", "MySQL"], rows),
-    ]
-    for name, of in groupby(runs(steps), lambda run: run[0].name):
-        reached = [(run[0].servers, it.rate) for run in of if (it := best(run))]
-        if len(reached) > 1 and reached[0][0] == 1:
-            law = scaling.universal(*zip(*reached, strict=True))
-            points = ", ".join(f"{n}: {rate:,} (law {law(n):,.0f})" for n, rate in reached)
-            parts.append(
-                f"Requests a second by servers, {name}: {points}. "
-                f"Contention {law.contention:.3f}, crosstalk {law.crosstalk:.3f}."
-            )
-    return "\n\n".join(parts)
+    header = ["servers", "requests/s", "CPUs of all servers", "CPUs of MySQL"]
+    parts = ["### Laws", table(header, rows), *(added(name, runs) for name in (SERVERS, MYSQL))]
+    return "\n\n".join(filter(None, parts))
+
+
+def added(name: str, runs: Sequence[Sequence[Step]]) -> str:
+    """What more servers bring. Where they bring less than nothing, there is no law to fit."""
+    of = [run for run in runs if run[0].name == name]
+    found = [(run[0].servers, it.rate) for run in of if (it := best(run))]
+    if len(found) < 2 or found[0][0] != 1:
+        return ""
+    shown = ", ".join(f"{n}: {rate:,}" for n, rate in found)
+    start = f"Requests a second by servers, {name}: {shown}."
+    if found[-1][1] < found[0][1]:
+        return start
+    law = scaling.universal(*zip(*found, strict=True))
+    fitted = ", ".join(f"{law(n):,.0f}" for n, _ in found)
+    lost = f"contention {law.contention:.3f} and crosstalk {law.crosstalk:.3f}"
+    return f"{start} The universal scalability law with {lost} gives {fitted}."
 
 
 def soak(it: dict[str, Any]) -> str:
@@ -131,10 +172,10 @@ def soak(it: dict[str, Any]) -> str:
     ]  # fmt: skip
     header = ["quarter", "p50", "p99", "CPUs: server", "MySQL", "k6", "MiB: server", "MySQL"]
     return (
-        f"### Soak\n\n{it['rate']:,} requests a second for {it['seconds'] // 60} minutes: "
+        f"### Soak\n\n{it['rate']:,} requests a second for {it['seconds'] // 60} minutes, "
+        f"{it['date']}, commit `{it['commit']}`, {'passed' if it['passed'] else 'FAILED'}: "
         f"{it['requests']:,} requests, {it['failed']} failed, {it['dropped']} dropped. "
-        f"{it['acknowledged']:,} posts were acknowledged, and {it['messages']:,} messages were in "
-        f"MySQL then, of {it['bytes_each']:.0f} bytes each with their indexes. The server's memory "
-        f"changed by {it['memory_growth']:+.1%} over the run, by a straight line through what was "
-        f"seen after the first quarter.\n\n{table(header, rows)}"
+        f"{it['messages']:,} messages were in MySQL then, of {it['bytes_each']:.0f} bytes each with "
+        f"their indexes. The server's memory changed by {it['memory_growth']:+.1%} over the run, by "
+        f"a straight line through what was seen after the first quarter.\n\n{table(header, rows)}"
     )

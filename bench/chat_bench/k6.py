@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from chat_bench import places
 from chat_bench.peers import Server
@@ -14,7 +17,8 @@ from chat_bench.processes import die_with_parent
 from chat_bench.trouble import Trouble, tail
 
 RUN = places.ROOT / "k6" / "run"
-# Enough for answers that take half a second at most, and few enough not to be a load themselves.
+# More of them would be a load themselves. So many answers can be under way: at 1,200 requests a
+# second, those of a quarter of a second.
 CLIENTS = 300
 # k6 collects its garbage more seldom, in twice the memory, and so makes fewer answers slow itself.
 GOGC = 400
@@ -22,15 +26,29 @@ GOGC = 400
 
 @dataclass
 class Load:
-    """One script under way."""
+    """One script under way. As a context manager it is stopped in any case."""
 
     process: subprocess.Popen[bytes]
     results: Path
     log: Path
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Its session is its own: k6 as well as the script that has started it.
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def summary(self, seconds: float) -> dict[str, Any]:
         """What it found, after so many seconds at most."""
-        self.process.wait(seconds)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired as late:
+            raise Trouble(f"k6 has not ended after {seconds:.0f} s:\n{tail(self.log)}") from late
         file = self.results / "summary.json"
         if not file.exists():
             ended = f"k6 ended with {self.process.returncode} and no result"

@@ -76,7 +76,7 @@ class Server:
 
         self.peer = peer
         self.port = free_port()
-        self.log = places.LOGS / f"{peer.name}.log"
+        self.log = places.LOGS / f"{peer.name}-{self.port}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [peer.folder / "serve", str(self.port), url], cwd=places.ROOT,
@@ -91,6 +91,8 @@ class Server:
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None:
+            self.log.unlink(missing_ok=True)
 
     def wait_ready(self) -> Self:
         """Until it answers from its database."""

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,23 @@ def parse_memory(status: str) -> tuple[int, int]:
 
 def usage(leader: int) -> Usage:
     """The sums over a process and its descendants, now."""
+    return usages([leader])[0]
+
+
+def usages(leaders: Sequence[int]) -> list[Usage]:
+    """Of several at once, by one look at all processes that there are."""
     stats = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             stats[int(folder.name)] = parse_stat((folder / "stat").read_text())
         except OSError:
             continue  # It ended while we looked.
+    return [_sum(_tree(leader, stats), stats) for leader in leaders]
+
+
+def _sum(pids: Sequence[int], stats: Mapping[int, Stat]) -> Usage:
     ticks = resident = peak = 0
-    for pid in _tree(leader, stats):
+    for pid in pids:
         ticks += stats[pid].ticks
         try:
             now, most = parse_memory(Path(f"/proc/{pid}/status").read_text())
@@ -64,7 +74,7 @@ def usage(leader: int) -> Usage:
     return Usage(ticks / _TICKS_PER_SECOND, resident, peak)
 
 
-def _tree(leader: int, stats: dict[int, Stat]) -> list[int]:
+def _tree(leader: int, stats: Mapping[int, Stat]) -> list[int]:
     found = [leader] if leader in stats else []
     for parent in found:
         found.extend(pid for pid, stat in stats.items() if stat.parent == parent)

@@ -1,6 +1,7 @@
 """A share of the processors for a process, by a control group, as Kubernetes limits it."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from chat_bench.trouble import Trouble
@@ -27,6 +28,7 @@ class Quota:
                 (self.folder / "cpu.cfs_period_us").write_text(str(PERIOD_US))
                 (self.folder / "cpu.cfs_quota_us").write_text(str(quota))
         except OSError as error:
+            self.close()
             raise Trouble(f"A share of the processors needs root and {_ROOT}: {error}") from error
 
     def take(self, pid: int) -> None:
@@ -35,4 +37,5 @@ class Quota:
 
     def close(self) -> None:
         """After the processes in it have ended."""
-        self.folder.rmdir()
+        with suppress(OSError):
+            self.folder.rmdir()

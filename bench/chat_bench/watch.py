@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from chat_bench.processes import usage
+from chat_bench.processes import usages
 
 PERIOD_SECONDS = 1.0
 _STAT = Path("/proc/stat")
@@ -53,7 +53,7 @@ class Watch:
             self._end.wait(PERIOD_SECONDS)
 
     def _look(self) -> Moment:
-        found = {name: usage(pid) for name, pid in self._pids.items()}
+        found = dict(zip(self._pids, usages(list(self._pids.values())), strict=True))
         cpu = {name: it.cpu_seconds for name, it in found.items()} | {"idle": idle_seconds()}
         return Moment(time.time(), cpu, {name: it.resident for name, it in found.items()})
 

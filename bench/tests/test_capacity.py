@@ -4,8 +4,10 @@ import unittest
 from dataclasses import asdict, replace
 
 from chat_bench import capacity_report
-from chat_bench.capacity import Step
+from chat_bench.capacity import Climb, Setting, Step, steps_of
+from chat_bench.trouble import Trouble
 from chat_bench.watch import Moment, Watch
+from tests import fake
 
 STEP = Step(
     name="servers limited", servers=1, rate=100, requests=100.0, dropped=0, p50_ms=3.0, p99_ms=20.0,
@@ -27,25 +29,43 @@ class Report(unittest.TestCase):
     def test_the_highest_rate_is_shown_with_what_gave_way_next(self) -> None:
         slow = ["http_req_duration p(99)<=500", "http_req_duration p(90)<=500"]
         broken = [at(1, 300, held=False, failed=slow), at(2, 100, held=False, failed=["apdex"])]
-        shown = capacity_report.highest([at(1, 200), *broken])
-        numbers = "1 | 200 | 20 ms | 9 ms | 0.05 | 0.10 | 0.20 | 1.60 | 300 | http_req_duration |"
-        self.assertIn(f"| servers limited | {numbers}", shown)
+        shown = capacity_report.highest([[at(1, 200), broken[0]], [broken[1]]])
+        numbers = "200 | 20 ms | 9 ms | 0.050 | 0.100 | 0.200 | 1.600 | 300 | http_req_duration |"
+        self.assertIn(f"| servers limited | 1 | {numbers}", shown)
         self.assertRegex(shown, r"\| servers limited \| 2 \| < 100 .* apdex \|")
 
     def test_costs_are_for_a_thousand_requests(self) -> None:
-        self.assertEqual([0.5, 1.0, 2.0], capacity_report.costs(STEP))
+        not_sent = replace(at(1, 400, held=False, dropped=3000), requests=200.0)
+        shown = capacity_report.cost([[replace(STEP, name="nobody limited"), not_sent]])
+        costs = "| 1 | 100 | 3.0 ms | 20 ms | 0.500 | 1.000 | 2.000 | 20 | 400 | 0 | ✓ |"
+        self.assertIn(costs, shown)
+        self.assertIn("| – | – | – | 20 | 400 | 3,000 | ✗ |", shown)
 
     def test_the_laws_are_those_of_the_numbers(self) -> None:
         run = [
             at(1, rate, servers_cpus=0.1 * (rate / 1000) ** 0.5, mysql_cpus=0.0003 * rate)
             for rate in (100, 400, 900)
         ]
-        shown = capacity_report.laws([*run, at(2, 1800)])
-        self.assertIn("| 100 ms × (rate / 1,000)^-0.50 | 300 ms × (rate / 1,000)^0.00 |", shown)
-        self.assertIn("1: 900 (law 900), 2: 1,800 (law 1,800). Contention 0.000,", shown)
+        free = [replace(it, name="nobody limited") for it in run]
+        not_sent = replace(free[0], rate=1200, requests=600.0, servers_cpus=5.0)
+        less = [[replace(it, name="MySQL limited")] for it in (at(1, 300), at(2, 200))]
+        shown = capacity_report.laws([[*free, not_sent], run, [at(2, 1800)], *less])
+        self.assertIn("| 0.10 × (rate / 1,000)^0.50 | 0.30 × (rate / 1,000)^1.00 |", shown)
+        self.assertIn("servers limited: 1: 900, 2: 1,800. The universal", shown)
+        self.assertIn("contention 0.000 and crosstalk 0.000 gives 900, 1,800.", shown)
+        self.assertTrue(shown.endswith("MySQL limited: 1: 300, 2: 200."))
 
-    def test_results_survive_their_file(self) -> None:
-        self.assertEqual(STEP, Step(**asdict(STEP)))
+    def test_results_survive_their_file_and_differences_are_told(self) -> None:
+        climb = Climb("abc", "2026-01-01", 15, 0.0, {"version": "8"}, [STEP])
+        other = replace(climb, commit="def", stolen=0.07)
+        self.assertEqual(climb, capacity_report.climbed(asdict(climb)))
+        shown = capacity_report.where({"machine": fake.results()["machine"]}, [climb, other, climb])
+        self.assertIn("commit `abc`, 15 s a rate; 2026-01-01, commit `def`", shown)
+        self.assertIn("took 7.0% of its processors", shown)
+
+    def test_without_a_climb_there_is_no_report(self) -> None:
+        with self.assertRaises(Trouble):
+            list(capacity_report.body({"soak": {}}))
 
 
 class Watching(unittest.TestCase):
@@ -56,3 +76,28 @@ class Watching(unittest.TestCase):
         self.assertAlmostEqual(0.5, watch.cores("k6", 10, 12))
         self.assertAlmostEqual(0.25, watch.cores("k6", 11, 13))
         self.assertEqual(7, watch.memory("k6", 11, 13))
+
+    def test_a_step_is_looked_at_when_it_has_settled(self) -> None:
+        watch = Watch({})
+        # One processor while it settles, for the first five seconds; then a quarter of one.
+        used = {at: min(at, 15) + max(0, at - 15) / 4 for at in range(41)}
+        watch.moments = [
+            Moment(at, dict.fromkeys(("server-0", "mysql", "k6", "idle"), cpu), memory)
+            for at, cpu in used.items()
+            for memory in [dict.fromkeys(("server-0", "mysql"), 7 << 20)]
+        ]
+        step = {"rate": 50, "requests": 1000, "dropped": 0, "held": True, "failed": []}
+        step["response_ms"] = {"p50": 1, "p99": 2}
+        points = [
+            {"at": f"1970-01-01T00:00:{at}Z", "p99_seconds": p99}
+            for at, p99 in ((19, 9.0), (20, 0.5), (30, 0.25), (31, 9.0), (29, None))
+        ]
+        found = {
+            "started_at": "1970-01-01T00:00:10Z",
+            "steps": [step],
+            "servers": [{"history": {"step_seconds": 5, "points": points}}, {"trouble": "busy"}],
+        }
+        (it,) = steps_of(Setting("", 1, 50, 50), watch, found, seconds=20)
+        self.assertEqual((50, 500), (it.requests, it.inner_p99_ms))
+        self.assertAlmostEqual(0.25, it.servers_cpus)
+        self.assertEqual((7, 7), (it.server_memory, it.mysql_memory))

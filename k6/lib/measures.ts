@@ -7,6 +7,8 @@ import { APDEX } from './objectives.ts';
 // One sample for each request to the API, so their number is that of the requests too.
 const apdex = new Trend('apdex');
 const errors = new Counter('errors');
+// Posts of which the server has said that they are stored.
+const acknowledged = new Counter('acknowledged');
 
 // Exceptions in the scripts themselves. To k6 an iteration that ended with one is as good as any other.
 const faults = new Counter('script_faults');
@@ -39,6 +41,7 @@ export function parts(): Record<string, string[]> {
 
 export function record(answer: RefinedResponse<ResponseType>): void {
   apdex.add(satisfaction(answer.status, answer.timings.duration));
+  if (answer.status === 201) acknowledged.add(1);
   if (answer.status === 0) errors.add(1, { kind: 'unanswered', code: NO_ANSWER, status: '0' });
   else if (answer.status >= 400) {
     const kind = answer.status < 500 ? 'client' : 'server';

@@ -3,12 +3,13 @@
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import time
 import urllib.parse
 import urllib.request
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ class Seen:
     prometheus_errors: dict[str, float]
 
 
-# The recording rules, where there is one that depends on no time: what dashboards and alerts are made from.
+# The recording rules, where their five minutes may hold more than the run: what dashboards and alerts are made from.
 _COUNT = "http_server_request_duration_seconds_count"
 _OVER = f"[{MIDDLE[1] - MIDDLE[0]}s] @ {{end}}"
 QUERIES = {
@@ -68,7 +69,8 @@ def observe(folder: Path) -> Seen:
         stack.callback(server.kill)
         prometheus = Prometheus(folder, server.operations)
         stack.callback(prometheus.stop)
-        _load(folder, server)
+        prometheus.until_it_scrapes()
+        _load(folder, server, stack)
         time.sleep(SETTLING_SECONDS)
         summary = json.loads((folder / "summary.json").read_text())
         begun = datetime.fromisoformat(summary["started_at"]).timestamp()
@@ -82,7 +84,7 @@ def observe(folder: Path) -> Seen:
                 if begun + MIDDLE[0] + 5 <= datetime.fromisoformat(point["at"]).timestamp() <= end
             ],
             prometheus={
-                name: float(prometheus.ask(query.format(end=end))[0]["value"][1]) for name, query in QUERIES.items()
+                name: float(it["value"][1]) for name, query in QUERIES.items() for it in prometheus.ask(query.format(end=end))
             },
             prometheus_errors={
                 it["metric"]["error_type"]: float(it["value"][1]) for it in prometheus.ask(ERRORS.format())
@@ -90,14 +92,16 @@ def observe(folder: Path) -> Seen:
         )
 
 
-def _load(folder: Path, server: Server) -> None:
+def _load(folder: Path, server: Server, stack: ExitStack) -> None:
     """That k6 is not content is what the lock is for; so only a run without a result is wrong."""
     settings = {"RATE": RATE, "DURATION": f"{SECONDS}s", "RESULTS": folder, "K6_WEB_DASHBOARD": "false"}
     settings |= {"BASE_URL": server.url, "OPERATIONS_URL": server.operations}
     environment = {**os.environ, **{name: str(value) for name, value in settings.items()}}
     command = [ROOT / "k6" / "run", "errors"]
     with (folder / "k6.log").open("wb") as log:
-        run = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        run = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    # k6 too, which the script has started. Mostly it has ended by then.
+    stack.callback(_kill, run.pid)
     time.sleep(LOCKED_AFTER)
     with closing(sqlite3.connect(folder / "chat.db", timeout=10, isolation_level=None)) as other:
         other.execute("begin immediate")
@@ -106,6 +110,11 @@ def _load(folder: Path, server: Server) -> None:
     run.wait()
     if not (folder / "summary.json").exists():
         raise SystemExit((folder / "k6.log").read_text())
+
+
+def _kill(session: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(session, signal.SIGKILL)
 
 
 class Prometheus:
@@ -122,14 +131,15 @@ class Prometheus:
         ]  # fmt: skip
         with (folder / "prometheus.log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        self.log = folder / "prometheus.log"
+
+    def until_it_scrapes(self) -> None:
         for _ in range(300):
-            try:
+            with suppress(OSError):
                 if self.ask("up == 1"):
                     return
-            except OSError:
-                pass
             time.sleep(0.1)
-        raise SystemExit((folder / "prometheus.log").read_text())
+        raise SystemExit(self.log.read_text())
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """An instant query."""

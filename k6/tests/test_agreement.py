@@ -2,6 +2,7 @@
 
 import copy
 import unittest
+from math import nan
 
 from agreement import Row, compare, table
 from observed import Seen
@@ -51,22 +52,27 @@ class Agreement(unittest.TestCase):
         self.assertNotIn("✗", table(compare(RUN)))
 
     def test_a_fifth_more_or_less_of_anything_is_found(self) -> None:
-        # Of p99 only more than twice as much is, because the server knows no more than a bucket.
         for name, row in {
             "requests": "requests",
-            "rate": "request rate",
-            "mean": "average response time",
+            "rate": "request rate, /s",
+            "mean": "mean response time, ms",
+            "p99": "p99, ms",
             "connections": "connected clients",
-            "cpu": "CPU",
-            "availability": "availability",
+            "cpu": "CPU, % of its share",
+            "availability": "availability, %",
             "apdex": "Apdex",
-            "p99": "p99",
         }.items():
-            for factor in (0.8, 1.25) if name != "p99" else (0.3, 3):
+            for factor in (0.8, 1.25):
                 with self.subTest(name, factor=factor):
                     seen = copy.deepcopy(RUN)
                     seen.prometheus[name] *= factor
                     self.assertEqual([row], wrong(seen))
+
+    def test_of_p99_k6_knows_more_than_the_server_with_its_buckets(self) -> None:
+        for p99, agrees in ((3000.0, True), (9000.0, True), (1500.0, False), (12000.0, False)):
+            seen = copy.deepcopy(RUN)
+            seen.k6["response_ms"]["p99"] = p99
+            self.assertEqual([] if agrees else ["p99, ms"], wrong(seen), p99)
 
     def test_one_error_more_is_found_and_one_that_only_one_knows(self) -> None:
         seen = copy.deepcopy(RUN)
@@ -76,7 +82,14 @@ class Agreement(unittest.TestCase):
         self.assertRegex(table(compare(seen)), r"✗ errors: canceled +0 +1 +0 +1 +0")
 
     def test_what_is_not_known_does_not_agree(self) -> None:
-        self.assertFalse(Row("CPU", "", float("nan"), 1, 1, 0.1, 0).agrees)
+        for values in ([nan, 1, 1], [1, nan, 1], [1, 1, nan]):
+            row = Row("CPU", *values, share=0.1, more=0)
+            self.assertFalse(row.agrees)
+            self.assertIn("–", table([row]))
+        seen = copy.deepcopy(RUN)
+        seen.window["p99_seconds"] = None
+        del seen.prometheus["apdex"]
+        self.assertEqual(["p99, ms", "Apdex"], wrong(seen))
 
 
 if __name__ == "__main__":

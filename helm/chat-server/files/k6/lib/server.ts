@@ -1,5 +1,5 @@
-// What the servers say about themselves, before a run and after it. Their answers are none of the load, and are counted
-// nowhere; that nobody answers makes the summary shorter, and no run fail.
+// What the servers say about themselves, before a run and after it. Their answers are none of the load; that nobody answers,
+// or something else, makes the summary shorter, and no run fail.
 import http from 'k6/http';
 import type { operations } from './api.ts';
 import { OPERATIONS_URLS } from './settings.ts';
@@ -21,17 +21,28 @@ export const look = (): Seen[] => OPERATIONS_URLS.map(lookAt);
 
 export function lookBack(): Seen[] {
   return look().map((seen) => {
-    const history = seen.stats && aside(`${seen.url}/stats/history`);
-    return history?.status === 200 ? { ...seen, history: JSON.parse(history.body) as History } : seen;
+    if (!seen.stats) return seen;
+    return { ...seen, history: parsed<History>(aside(`${seen.url}/stats/history`).body) };
   });
 }
 
 function lookAt(url: string): Seen {
-  const stats = aside(`${url}/stats`);
-  if (stats.status !== 200) return { url, trouble: stats.error || `${url}/stats answered ${stats.status}` };
+  const { status, error, body } = aside(`${url}/stats`);
+  if (status !== 200) return { url, trouble: error || `${url}/stats answered ${status}` };
+  // Behind a gateway it may be a page for people.
+  const stats = parsed<Stats>(body);
+  if (!stats?.service) return { url, trouble: `${url}/stats is not that of a chat-server` };
   // Only there is it a total, from which the processor time of a run can be told.
   const total = /^process_cpu_time_seconds_total\S* (\S+)/m.exec(aside(`${url}/metrics`).body);
-  return { url, stats: JSON.parse(stats.body) as Stats, cpu_seconds: total ? Number(total[1]) : undefined };
+  return { url, stats, cpu_seconds: total ? Number(total[1]) : undefined };
+}
+
+function parsed<T>(body: string): T | undefined {
+  try {
+    return JSON.parse(body) as T;
+  } catch {
+    return undefined;
+  }
 }
 
 // A request beside the load. k6 would log each one that fails, so it throws instead.

@@ -75,8 +75,7 @@ export function line(name: string, value: string): string {
 
 // For whoever has only the log, such as that of a pod.
 function brief(it: Report) {
-  const { requests, dropped, acknowledged } = it;
-  const failed = it.errors.client + it.errors.server + it.errors.unanswered;
+  const { requests, failed, dropped, acknowledged } = it;
   const [p99_ms, max_ms] = [it.response_ms.p99, it.response_ms.max].map((ms) => Math.round(ms ?? 0));
   return { requests, failed, dropped, acknowledged, p99_ms, max_ms, passed: it.passed };
 }
