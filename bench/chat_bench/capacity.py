@@ -17,6 +17,7 @@ MIB = 1 << 20
 # What is measured: with all that the machine has, and with less.
 NOBODY, SERVERS, MYSQL = "nobody limited", "servers limited", "MySQL limited"
 STEPS_MAX = 20
+WARM_UP_SECONDS = 10
 MORE_SECONDS = 120  # What a run may take beside its load.
 # k6/breakpoint.ts does not judge the first part of a step either; drops it counts from the start.
 SETTLING = 0.25
@@ -78,6 +79,9 @@ def climb(setting: Setting, seconds: int) -> Climb:
             "RATE": setting.first, "STEP": setting.step, "DURATION": f"{seconds}s",
             "MAX_RATE": setting.first + (STEPS_MAX - 1) * setting.step,
         }  # fmt: skip
+        warm = {"RATE": setting.first, "DURATION": f"{WARM_UP_SECONDS}s"}
+        with k6.start("load", servers, warm) as warming:
+            warming.summary(WARM_UP_SECONDS + MORE_SECONDS)
         load = stack.enter_context(k6.start("breakpoint", servers, settings))
         pids = [server.process.pid for server in servers]
         named = dict(zip(_names(setting), pids, strict=True))

@@ -175,7 +175,8 @@ def soak(it: dict[str, Any]) -> str:
         f"### Soak\n\n{it['rate']:,} requests a second for {it['seconds'] // 60} minutes, "
         f"{it['date']}, commit `{it['commit']}`, {'passed' if it['passed'] else 'FAILED'}: "
         f"{it['requests']:,} requests, {it['failed']} failed, {it['dropped']} dropped. "
-        f"{it['messages']:,} messages were in MySQL then, of {it['bytes_each']:.0f} bytes each with "
-        f"their indexes. The server's memory changed by {it['memory_growth']:+.1%} over the run, by "
-        f"a straight line through what was seen after the first quarter.\n\n{table(header, rows)}"
+        f"{it['messages']:,} messages were in MySQL then, of {it['bytes_each']:.0f} bytes each "
+        f"with their indexes. The server's memory changed by {it['memory_growth']:+.1%} over the "
+        "run, by a straight line through what was seen after the first quarter.\n\n"
+        f"{table(header, rows)}"
     )
