@@ -120,6 +120,16 @@ class Scripts(unittest.TestCase):
         self.assertEqual(BAD, code, said)
         self.assertEqual(["server_memory_growth"], self.missed(said))
 
+    def test_memory_that_nobody_has_seen(self) -> None:
+        server = self.server()
+        operations = Server.__new__(Server)
+        operations.url = server.operations
+        page = self.proxy(operations, troubles.page)
+        code, said = self.run_script("soak", server.url, page.url)
+        self.assertEqual(BAD, code, said)
+        self.assertEqual(["server_memory_bytes"], self.missed(said))
+        self.assertIn(f"not asked: {page.url}/stats is not that of a chat-server", said)
+
     def test_too_many_clients(self) -> None:
         server = self.server(MAX_CONNECTIONS="40")
         code, said = self.run_script("too-many-clients", server.url, server.operations)

@@ -51,6 +51,11 @@ def stale(request: Request, ask: Pass) -> Answer:
     return kept[request.path][1]
 
 
+def page(_: Request, __: Pass) -> Answer:
+    """What a gateway answers that knows only its own paths."""
+    return 200, {"Content-Type": "text/html"}, b"<h1>Welcome</h1>"
+
+
 def undocumented(_: Request, ask: Pass) -> Answer:
     """What gateways do that bring error pages of their own."""
     status, headers, body = ask()
