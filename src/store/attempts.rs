@@ -72,8 +72,11 @@ impl<'a> Attempts<'a> {
         let Some(trouble) = Trouble::of(&error) else { return Err(StoreError::internal(error)) };
         debug!(db.trouble = trouble.as_str(), cause = %error, "Store call failed");
         // Who may not write is told at once, after one more try on a new connection: a failover may
-        // have moved the right elsewhere.
-        let refused = matches!(trouble, Trouble::ReadOnly | Trouble::AccessDenied | Trouble::Full);
+        // have moved the right elsewhere. Likewise who meets a lock twice: its holder keeps it.
+        let refused = matches!(
+            trouble,
+            Trouble::ReadOnly | Trouble::AccessDenied | Trouble::Full | Trouble::Locked
+        );
         if refused && self.last_trouble == Some(trouble) {
             return Err(Unavailable(trouble));
         }

@@ -1,6 +1,13 @@
 //! One interface over the two kinds of database: each method is one operation on one connection.
 
-use super::{error::Trouble, lease::Kept, mysql::MySql, queries, sqlite::Sqlite};
+use super::{
+    error::{InsertError, Trouble},
+    lease::Kept,
+    mysql::MySql,
+    queries,
+    sqlite::Sqlite,
+    transaction,
+};
 use crate::{
     config::Migrate,
     message::{Message, MessageId, NewMessage},
@@ -12,6 +19,7 @@ use std::{
     pin::pin,
     sync::Arc,
 };
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Which messages a read is about. All are answered newest first.
@@ -117,6 +125,14 @@ fn pool_use<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> Po
     PoolUse { name, idle, used: size.saturating_sub(idle), max }
 }
 
+/// What a batch of messages got from the database.
+#[derive(Debug)]
+pub struct Inserted {
+    /// The first message's id; those of the others follow it without a gap.
+    pub first_id: MessageId,
+    pub created_at: OffsetDateTime,
+}
+
 /// What metrics and traces call an error.
 fn kind_of(error: &sqlx::Error) -> &'static str {
     Trouble::of(error).map_or("_OTHER", Trouble::as_str)
@@ -151,50 +167,29 @@ pub struct Session {
 }
 
 impl Session {
-    /// Stores messages, and of these names the ones that are not stored: all of it or nothing. The
-    /// ids are in the order of the messages.
+    /// Stores messages, and of these names the ones that are not stored: all of it or nothing.
     pub async fn insert(
         &mut self,
         batch: &[&NewMessage],
         names: &BTreeSet<&str>,
-    ) -> sqlx::Result<Vec<MessageId>> {
+    ) -> Result<Vec<Message>, InsertError> {
+        let new_names = run!(self, missing_names(names))?;
         let (system, size) = (self.database.system(), Some(batch.len()));
-        let call = pin!(self.insert_all(batch, names));
-        observed(&queries::INSERT_MESSAGES, system, size, call, |_| None, kind_of).await
+        let call = pin!(async { run!(self, insert(batch, &new_names)) });
+        let kind_of = |error: &InsertError| kind_of(error.cause());
+        let Inserted { first_id, created_at } =
+            observed(&transaction::INSERT, system, size, call, |_| None, kind_of).await?;
+        let ids = first_id..;
+        Ok(batch.iter().zip(ids).map(|(message, id)| message.stored_as(id, created_at)).collect())
     }
 
-    async fn insert_all(
-        &mut self,
-        batch: &[&NewMessage],
-        names: &BTreeSet<&str>,
-    ) -> sqlx::Result<Vec<MessageId>> {
-        let rows = batch.len().cast_signed() as i64;
-        let first = match &self.database {
-            Database::MySql(database) => {
-                let mut lease = self.mysql.take(database.pool(self.purpose)).await?;
-                let result = queries::mysql::insert(&mut lease, batch, names).await;
-                let inserted = self.mysql.put(lease, result)?;
-                if batch.len() > 1 && !database.ids_are_consecutive() {
-                    return self.ids_of(batch).await;
-                }
-                inserted.last_insert_id().cast_signed()
-            }
-            Database::Sqlite(database) => {
-                let mut lease = self.sqlite.take(&database.pool(self.purpose)).await?;
-                let result = queries::sqlite::insert(&mut lease, batch, names).await;
-                // The only writer of a file gives the rows of one statement consecutive ids.
-                self.sqlite.put(lease, result)?.last_insert_rowid() + 1 - rows
-            }
+    /// How many of these messages one insert can store.
+    pub fn fitting<'a>(&self, messages: impl Iterator<Item = &'a NewMessage>) -> usize {
+        let packet_bytes_max = match &self.database {
+            Database::MySql(database) => database.packet_bytes_max(),
+            Database::Sqlite(_) => usize::MAX,
         };
-        Ok((first..first + rows).collect())
-    }
-
-    /// The ids of messages that were just stored.
-    async fn ids_of(&mut self, batch: &[&NewMessage]) -> sqlx::Result<Vec<MessageId>> {
-        let dedups: Vec<Uuid> = batch.iter().map(|message| message.dedup).collect();
-        let stored = self.messages_by_dedup(&dedups).await?;
-        let id = |dedup| stored.get(dedup).map(|message| message.id);
-        dedups.iter().map(id).collect::<Option<_>>().ok_or(sqlx::Error::RowNotFound)
+        transaction::fitting(messages, packet_bytes_max)
     }
 
     pub async fn messages_by_dedup(

@@ -4,9 +4,6 @@ use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseErro
 use std::sync::Arc;
 use tokio::sync::TryAcquireError;
 
-/// MySQL's error number for a lock that another session kept for too long.
-const LOCK_WAIT: u16 = 1205;
-
 /// Why a store call has no result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -25,6 +22,28 @@ pub enum StoreError {
     /// A fault of ours, such as SQL that the database does not understand.
     #[error("unexpected database error: {0}")]
     Internal(#[source] Arc<sqlx::Error>),
+}
+
+/// Why a batch was not stored.
+#[derive(Debug)]
+pub enum InsertError {
+    /// Another session holds a lock on the name of one of its users.
+    NameLocked(sqlx::Error),
+    Failed(sqlx::Error),
+}
+
+impl InsertError {
+    pub const fn cause(&self) -> &sqlx::Error {
+        match self {
+            Self::NameLocked(error) | Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<sqlx::Error> for InsertError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl StoreError {
@@ -54,6 +73,8 @@ pub enum Trouble {
     ReadOnly,
     /// Reads go on, but there is no room for more.
     Full,
+    /// Another session holds a lock that posts need.
+    Locked,
     Busy,
 }
 
@@ -69,6 +90,7 @@ impl Trouble {
             Self::MigrationFailed => "migration_failed",
             Self::ReadOnly => "read_only",
             Self::Full => "full",
+            Self::Locked => "locked",
             Self::Busy => "busy",
         }
     }
@@ -119,11 +141,10 @@ impl Trouble {
             1054 | 1146 => Some(Self::NotMigrated),
             1290 | 1792 | 1836 | 3906 => Some(Self::ReadOnly),
             1021 | 1114 => Some(Self::Full),
-            // Lock wait, deadlock, and what MariaDB and Group Replication make of the same
-            // conflict; then too many connections, out of memory.
-            1020 | LOCK_WAIT | 1213 | 3101 | 1037 | 1038 | 1040 | 1041 | 1203 | 1226 => {
-                Some(Self::Busy)
-            }
+            1205 => Some(Self::Locked),
+            // Deadlock, and what MariaDB and Group Replication make of the same conflict; then too
+            // many connections, out of memory.
+            1020 | 1213 | 3101 | 1037 | 1038 | 1040 | 1041 | 1203 | 1226 => Some(Self::Busy),
             // A node outside its cluster, a server going down or offline, a connection cut by it;
             // the last two are ProxySQL's for a server that it cannot reach.
             1047
@@ -164,13 +185,6 @@ impl Trouble {
             _ => None,
         }
     }
-}
-
-/// Whether another session's lock was in the way for too long.
-pub fn is_lock_wait(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error();
-    let error = error.and_then(|error| error.try_downcast_ref::<MySqlDatabaseError>());
-    error.is_some_and(|error| error.number() == LOCK_WAIT)
 }
 
 /// Whether the row is there already.

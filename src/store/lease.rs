@@ -1,6 +1,5 @@
 //! Connections on loan from a pool, for one operation or from one to the next.
 
-use super::error::is_unique_violation;
 use sqlx::{Database, Pool, pool::PoolConnection};
 use std::{
     ops::{Deref, DerefMut},
@@ -38,11 +37,10 @@ impl<DB: Database> Kept<DB> {
         Ok(Lease { connection: Some(connection), since: Instant::now() })
     }
 
-    /// Ends a lease. The connection is kept after a success and after a refusal that is part of the
-    /// game. After any other error it is closed: SQLite, for one, ends a transaction by itself when
-    /// the disk is full, and sqlx goes on believing that it is in one.
-    pub fn put<T>(&mut self, mut lease: Lease<DB>, result: sqlx::Result<T>) -> sqlx::Result<T> {
-        if result.as_ref().err().is_none_or(is_unique_violation) {
+    /// Ends a lease. The connection is kept after a success; after an error it is closed, which
+    /// ends its transaction and releases its locks.
+    pub fn put<T, E>(&mut self, mut lease: Lease<DB>, result: Result<T, E>) -> Result<T, E> {
+        if result.is_ok() {
             self.0 = lease.connection.take().map(|connection| (connection, lease.since));
         }
         result

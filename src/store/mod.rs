@@ -23,6 +23,7 @@ mod posts;
 mod queries;
 mod shared_read;
 mod sqlite;
+mod transaction;
 mod watch;
 
 pub use database::{Page, PoolUse};

@@ -13,7 +13,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -71,8 +71,8 @@ pub struct MySql {
     /// The same server without a database, for creating it.
     server: MySqlConnectOptions,
     database: String,
-    /// False from the first connection on that is not sure of it.
-    ids_are_consecutive: Arc<AtomicBool>,
+    /// The longest packet that the database takes, in bytes; known with the first connection.
+    packet_bytes_max: Arc<AtomicUsize>,
 }
 
 impl MySql {
@@ -91,12 +91,12 @@ impl MySql {
         let probe = probe.after_connect(|connection, _| {
             Box::pin(async { connection.execute(SETTINGS).await.map(drop) })
         });
-        let consecutive = Arc::new(AtomicBool::new(true));
-        let ids_are_consecutive = Arc::clone(&consecutive);
+        let packet_bytes_max = Arc::new(AtomicUsize::new(usize::MAX));
+        let known = Arc::clone(&packet_bytes_max);
         let pool = pool.after_connect(move |connection, _| {
-            let consecutive = Arc::clone(&consecutive);
+            let known = Arc::clone(&known);
             Box::pin(async move {
-                consecutive.fetch_and(set_up(connection).await?, Ordering::AcqRel);
+                known.store(set_up(connection).await?, Ordering::Relaxed);
                 Ok(())
             })
         });
@@ -105,7 +105,7 @@ impl MySql {
             pool: others.connect_lazy_with(options.clone()),
             lanes: pool.max_connections(LANES).connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
-            ids_are_consecutive,
+            packet_bytes_max,
             server,
             database,
         })
@@ -122,9 +122,8 @@ impl MySql {
         [("lanes", &self.lanes), ("reads", &self.pool), ("probe", &self.probe)]
     }
 
-    /// Whether the rows of one statement are known to get consecutive ids.
-    pub fn ids_are_consecutive(&self) -> bool {
-        self.ids_are_consecutive.load(Ordering::Acquire)
+    pub fn packet_bytes_max(&self) -> usize {
+        self.packet_bytes_max.load(Ordering::Relaxed)
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
@@ -148,7 +147,7 @@ impl MySql {
     pub async fn probe(&self) -> sqlx::Result<()> {
         let mut connection = Kept::default();
         let mut lease = connection.take(&self.probe).await?;
-        let result = queries::mysql::probe(&mut lease).await;
+        let result = probe(&mut lease).await;
         connection.put(lease, result)
     }
 
@@ -235,33 +234,42 @@ async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T>
 
 async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
     Ok(migrate::is_current(&MIGRATOR, connection).await?
-        && migrate::tables_exist(queries::mysql::probe(connection).await)?)
+        && migrate::tables_exist(probe(connection).await)?)
 }
 
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it
 /// marked as begun; and somebody may have dropped a table whose migration is marked as done. All
 /// of ours can run again; without the mark, they do.
 async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    let failed_only = migrate::tables_exist(queries::mysql::probe(connection).await)?;
+    let failed_only = migrate::tables_exist(probe(connection).await)?;
     let version_max = migrate::version_max(&MIGRATOR);
     let forgotten = queries::mysql::forget_migrations(connection, version_max, failed_only).await;
     migrate::tables_exist(forgotten).map(drop)
 }
 
-/// Makes a new connection fit for requests. Returns whether it gives the rows of one statement
-/// consecutive ids: several writers of one cluster take turns, so that their ids never meet; and
-/// Galera changes the turns whenever a node comes or goes.
-async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+/// Fails unless everything that requests need can be read. Costs the same however full the tables
+/// are.
+async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let tables = "select exists (select 1 from messages), exists (select 1 from users) \
+                  from message_sequence where id = 1";
+    // A sequence that was emptied by hand is put right like a table that was dropped.
+    query(tables).fetch_optional(connection).await?.ok_or_else(migrate::not_migrated).map(drop)
+}
+
+/// Makes a new connection fit for requests. Returns the longest packet that it takes, in bytes.
+async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<usize> {
     connection.execute(SETTINGS).await?;
     let variables: Vec<(String, String)> = query_as(
-        "show session variables where variable_name in ('auto_increment_increment', 'wsrep_on')",
+        "show session variables where variable_name in ('max_allowed_packet', 'wsrep_on')",
     )
     .fetch_all(&mut *connection)
     .await?;
-    if variables.iter().any(|(name, value)| name == "wsrep_on" && value == "ON") {
+    let variable = |wanted| variables.iter().find(|(name, _)| name == wanted).map(|(_, v)| &**v);
+    if variable("wsrep_on") == Some("ON") {
         // A read waits until this node has what was committed on the others before it. Probing
         // does not, so that a node which lags behind is slow, but not unready.
         connection.execute("set session wsrep_sync_wait = 1").await?;
     }
-    Ok(variables.iter().all(|(_, value)| matches!(value.as_str(), "1" | "OFF")))
+    let packet_bytes_max = variable("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
+    Ok(packet_bytes_max.unwrap_or(usize::MAX))
 }

@@ -5,7 +5,7 @@ use super::{
     Posted,
     attempts::Attempts,
     database::Session,
-    error::{StoreError, Trouble, is_lock_wait, is_unique_violation},
+    error::{InsertError, StoreError, Trouble, is_unique_violation},
     inbox::{Call, Serve, operation},
 };
 use crate::{
@@ -22,20 +22,8 @@ use std::{
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Most messages in one statement. More do not make it faster: from about a hundred on, the rows
-/// cost more than the commit that they share.
-const ROWS_MAX: usize = 256;
-
-/// Most bytes of user names and texts in one statement, unless it holds a single message. With what
-/// surrounds them they stay below the smallest packet limit that servers still have, 1 MiB.
-const BYTES_MAX: usize = 512 * 1024;
-
 /// How often a batch may meet a duplicate that was not there when it looked.
 const RACES_MAX: usize = 3;
-
-/// How often a batch may meet another session's lock and go on; whoever meets one after that fails.
-/// Each time takes a second or two, for which all who come later wait.
-const LOCK_WAITS_MAX: usize = 1;
 
 type PostCall = Call<NewMessage, Posted>;
 
@@ -54,7 +42,7 @@ impl Posts {
     }
 
     /// Stores calls together, again and again until their time is over or a lock is in the way.
-    async fn store(&mut self, calls: &[PostCall]) -> Result<Vec<Posted>, StoreError> {
+    async fn store(&mut self, calls: &[PostCall]) -> Result<Vec<Posted>, NotStored> {
         let batch: Vec<&NewMessage> = calls.iter().map(|call| &call.question).collect();
         let deadline = calls.iter().map(|call| call.deadline).max();
         let health = Arc::clone(&self.health);
@@ -62,7 +50,7 @@ impl Posts {
         let mut again = false;
         loop {
             if let Some(posted) = attempts.attempt(pin!(self.attempt(&batch, again))).await? {
-                return posted.ok_or(StoreError::Unavailable(Trouble::Busy));
+                return posted.ok_or(NotStored::NameLocked);
             }
             // An attempt that seems to have failed may have stored all the same; and the next one
             // may find a database that was made anew.
@@ -71,27 +59,32 @@ impl Posts {
         }
     }
 
-    /// `None` when another session's lock was in the way for too long.
+    /// `None` when another session holds a lock on the name of a new user.
     async fn attempt(
         &mut self,
         batch: &[&NewMessage],
         again: bool,
     ) -> sqlx::Result<Option<Vec<Posted>>> {
-        let mut result = self.commit(batch, again).await;
+        let mut result = self.store_once(batch, again).await;
         for _ in 0..RACES_MAX {
-            if result.as_ref().err().is_some_and(is_unique_violation) {
-                result = self.commit(batch, true).await;
+            if matches!(&result, Err(InsertError::Failed(error)) if is_unique_violation(error)) {
+                result = self.store_once(batch, true).await;
             }
         }
         match result {
-            Err(error) if is_lock_wait(&error) => Ok(None),
-            result => result.map(Some),
+            Ok(posted) => Ok(Some(posted)),
+            Err(InsertError::NameLocked(_)) => Ok(None),
+            Err(InsertError::Failed(error)) => Err(error),
         }
     }
 
     /// Stores a batch of which some may be stored already: if `again`, any of them, otherwise the
     /// ones with a key.
-    async fn commit(&mut self, batch: &[&NewMessage], again: bool) -> sqlx::Result<Vec<Posted>> {
+    async fn store_once(
+        &mut self,
+        batch: &[&NewMessage],
+        again: bool,
+    ) -> Result<Vec<Posted>, InsertError> {
         let doubtful: Vec<Uuid> = batch
             .iter()
             .filter(|message| message.keyed || again)
@@ -106,11 +99,9 @@ impl Posts {
         let mut seen = HashSet::new();
         let mut new = batch.to_vec();
         new.retain(|message| !stored.contains_key(&message.dedup) && seen.insert(message.dedup));
-        let mut created: HashMap<Uuid, Message> = HashMap::new();
-        for part in powers_of_two(&new) {
-            let messages = self.insert(part).await?;
-            created.extend(part.iter().map(|message| message.dedup).zip(messages));
-        }
+        let dedups = new.iter().map(|message| message.dedup);
+        let mut created: HashMap<Uuid, Message> =
+            dedups.clone().zip(self.insert(&new).await?).collect();
         let outcome = |message: &&NewMessage| match created.remove(&message.dedup) {
             Some(new) => {
                 stored.insert(message.dedup, new.clone());
@@ -122,11 +113,27 @@ impl Posts {
     }
 
     /// Stores messages that are not stored yet: all or none.
-    async fn insert(&mut self, batch: &[&NewMessage]) -> sqlx::Result<Vec<Message>> {
+    async fn insert(&mut self, batch: &[&NewMessage]) -> Result<Vec<Message>, InsertError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
         let names = self.names.unknown(batch);
-        let ids = self.session.insert(batch, &names).await?;
+        let stored = self.session.insert(batch, &names).await?;
         self.names.add(&names);
-        Ok(batch.iter().zip(ids).map(|(message, id)| message.stored_as(id)).collect())
+        Ok(stored)
+    }
+}
+
+/// Why calls were not stored.
+enum NotStored {
+    /// Another session holds a lock on the name of a new user among them.
+    NameLocked,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for NotStored {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -134,37 +141,46 @@ impl Serve<NewMessage, Posted> for Posts {
     const ROUNDS: usize = 1;
 
     /// What fails for good is split until the message that is at fault fails alone. What meets a
-    /// lock, most often one on a user's name, is split by user and comes last.
+    /// lock on a user's name is split by user and comes last.
     async fn serve(&mut self, waiting: &mut VecDeque<PostCall>) {
         if self.health.has_changed_since(&mut self.changes) {
             self.rest();
         }
-        let mut parts = VecDeque::from([one_statement(waiting)]);
-        let mut lock_waits = 0;
+        let fitting = self.session.fitting(waiting.iter().map(|call| &call.question));
+        let calls: Vec<PostCall> = waiting.drain(..fitting.max(1)).collect();
+        if fitting == 0 {
+            let error = sqlx::Error::Encode("it is longer than max_allowed_packet".into());
+            return answer_all(calls, &StoreError::internal(error));
+        }
+        let mut parts = VecDeque::from([calls]);
         while let Some(mut calls) = parts.pop_front() {
             let operation = operation("post messages", "posts", &mut calls);
             let result = pin!(self.store(&calls)).with_context(operation.context()).await;
-            match result {
+            let error = match result {
                 Ok(posted) => {
                     for (call, posted) in calls.into_iter().zip(posted) {
                         call.answer(Ok(posted));
                     }
+                    continue;
                 }
-                Err(StoreError::Internal(_)) if calls.len() > 1 => {
+                Err(NotStored::Failed(StoreError::Internal(_))) if calls.len() > 1 => {
                     let second = calls.split_off(calls.len() / 2);
                     parts.extend([calls, second]);
+                    continue;
                 }
-                Err(StoreError::Unavailable(Trouble::Busy)) if lock_waits < LOCK_WAITS_MAX => {
-                    lock_waits += 1;
-                    parts.extend(by_user(calls));
-                }
-                Err(error) => {
-                    self.rest();
-                    for call in calls {
-                        call.answer(Err(error.clone()));
+                Err(NotStored::NameLocked) => {
+                    let mut by_user = by_user(calls);
+                    if by_user.len() > 1 {
+                        parts.extend(by_user);
+                        continue;
                     }
+                    calls = by_user.pop().unwrap_or_default();
+                    StoreError::Unavailable(Trouble::Locked)
                 }
-            }
+                Err(NotStored::Failed(error)) => error,
+            };
+            self.rest();
+            answer_all(calls, &error);
         }
     }
 
@@ -186,42 +202,18 @@ fn found(message: &NewMessage, stored: &Message) -> Posted {
     }
 }
 
-/// Takes as many calls as one statement holds; the rest is first in the next one.
-fn one_statement(waiting: &mut VecDeque<PostCall>) -> Vec<PostCall> {
-    let bytes = waiting.iter().map(|PostCall { question, .. }| {
-        question.user.as_str().len() + question.text.as_str().len()
-    });
-    let rows = rows_of_one_statement(bytes);
-    waiting.drain(..rows.min(waiting.len())).collect()
+fn answer_all(calls: Vec<PostCall>, error: &StoreError) {
+    for call in calls {
+        call.answer(Err(error.clone()));
+    }
 }
 
-/// How many messages of these sizes one statement holds. Always a power of two, so that the
-/// databases keep a handful of prepared statements.
-fn rows_of_one_statement(bytes: impl Iterator<Item = usize>) -> usize {
-    let sums = bytes.take(ROWS_MAX).scan(0, |sum, bytes| {
-        *sum += bytes;
-        Some(*sum)
-    });
-    let fitting = sums.take_while(|sum| *sum <= BYTES_MAX).count();
-    1 << fitting.max(1).ilog2()
-}
-
-fn by_user(calls: Vec<PostCall>) -> impl Iterator<Item = Vec<PostCall>> {
+fn by_user(calls: Vec<PostCall>) -> Vec<Vec<PostCall>> {
     let mut parts: BTreeMap<String, Vec<PostCall>> = BTreeMap::new();
     for call in calls {
         parts.entry(call.question.user.as_str().to_owned()).or_default().push(call);
     }
-    parts.into_values()
-}
-
-/// Cuts a batch into parts whose sizes are powers of two.
-fn powers_of_two<T>(mut batch: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let count = 1 << batch.len().checked_ilog2()?;
-        let (part, rest) = batch.split_at(count);
-        batch = rest;
-        Some(part)
-    })
+    parts.into_values().collect()
 }
 
 /// Users who are known to be stored, so that their next messages need not ask for them.
@@ -256,33 +248,5 @@ impl KnownNames {
 impl Default for KnownNames {
     fn default() -> Self {
         Self { names: HashSet::new(), since: Instant::now() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How many rows each statement has when messages of these sizes wait.
-    fn statements(mut bytes: &[usize]) -> Vec<usize> {
-        let mut rows = Vec::new();
-        while !bytes.is_empty() {
-            rows.push(rows_of_one_statement(bytes.iter().copied()));
-            bytes = &bytes[rows[rows.len() - 1]..];
-        }
-        rows
-    }
-
-    #[test]
-    fn a_statement_has_a_power_of_two_of_messages() {
-        assert_eq!(statements(&[10; 77]), [64, 8, 4, 1]);
-        assert_eq!(statements(&[10; 600]), [256, 256, 64, 16, 8]);
-    }
-
-    #[test]
-    fn a_statement_has_a_limited_number_of_bytes_or_one_message() {
-        assert_eq!(statements(&[BYTES_MAX / 4; 9]), [4, 4, 1]);
-        assert_eq!(statements(&[BYTES_MAX / 4 + 1; 9]), [2, 2, 2, 2, 1]);
-        assert_eq!(statements(&[1, BYTES_MAX + 1, 1, 1]), [1, 1, 2]);
     }
 }

@@ -1,14 +1,9 @@
 //! The queries that both databases understand: one function each, stamped out for both kinds of
-//! connection. What differs (connecting, creating, new names, new ids) is in `mysql.rs` and
+//! connection. What differs (connecting, creating, storing) is in `mysql.rs`, `transaction.rs` and
 //! `sqlite.rs`.
 
 use crate::telemetry::Statement;
 
-pub const INSERT_MESSAGES: Statement = Statement {
-    operation: "INSERT",
-    table: "messages",
-    text: "insert into messages (dedup, user, text, created_at) values (?, ?, ?, ?)",
-};
 pub const MESSAGES_BY_DEDUP: Statement = Statement::select(
     "messages",
     "select dedup, id, user, text, created_at from messages where dedup in (?)",
@@ -28,65 +23,29 @@ pub const USERS_AFTER: Statement =
     Statement::select("users", "select name from users where name > ? order by name limit ?");
 
 macro_rules! queries {
-    ($module:ident, $database:ty, $begin:literal, $insert_names:literal) => {
+    ($module:ident, $database:ty, $insert:path) => {
         pub mod $module {
             use super::{
                 MESSAGE_BY_ID, NEWEST_MESSAGES, OLDEST_MESSAGES, USERS_AFTER, up_to_power_of_two,
             };
-            use crate::message::{Message, MessageId, NewMessage};
+            use crate::message::{Message, MessageId};
             use sqlx::{
-                Connection as _, Database, FromRow, QueryBuilder, Result, Row, query, query_as,
-                query_scalar,
+                Database, FromRow, QueryBuilder, Result, Row, query, query_as, query_scalar,
             };
             use std::collections::{BTreeSet, HashMap, HashSet};
             use uuid::Uuid;
+            pub use $insert;
 
             type Connection = <$database as Database>::Connection;
-            type QueryResult = <$database as Database>::QueryResult;
-
-            /// Messages, and of their users' names the ones that are not stored: all or nothing.
-            pub async fn insert(
-                connection: &mut Connection,
-                batch: &[&NewMessage],
-                names: &BTreeSet<&str>,
-            ) -> Result<QueryResult> {
-                let new_names = missing_names(connection, names).await?;
-                if new_names.is_empty() {
-                    // One statement is a transaction of its own.
-                    return insert_messages(connection, batch).await;
-                }
-                let mut transaction = connection.begin_with($begin).await?;
-                insert_names(&mut transaction, &new_names).await?;
-                let inserted = insert_messages(&mut transaction, batch).await?;
-                transaction.commit().await?;
-                Ok(inserted)
-            }
-
-            async fn insert_messages(
-                connection: &mut Connection,
-                batch: &[&NewMessage],
-            ) -> Result<QueryResult> {
-                let insert = "insert into messages (dedup, user, text, created_at) ";
-                QueryBuilder::<$database>::new(insert)
-                    .push_values(batch, |mut row, message| {
-                        row.push_bind(message.dedup)
-                            .push_bind(message.user.as_str())
-                            .push_bind(message.text.as_str())
-                            .push_bind(message.created_at);
-                    })
-                    .build()
-                    .execute(connection)
-                    .await
-            }
 
             /// The names that are not stored. An insert that leaves them out by itself would wait
             /// for whoever holds a lock on one of them; this read waits for nobody.
-            async fn missing_names<'a>(
+            pub async fn missing_names<'a>(
                 connection: &mut Connection,
                 names: &BTreeSet<&'a str>,
-            ) -> Result<BTreeSet<&'a str>> {
+            ) -> Result<Vec<&'a str>> {
                 if names.is_empty() {
-                    return Ok(BTreeSet::new());
+                    return Ok(Vec::new());
                 }
                 let mut query =
                     QueryBuilder::<$database>::new("select name from users where name in (");
@@ -98,21 +57,6 @@ macro_rules! queries {
                 let stored: Vec<String> = query.build_query_scalar().fetch_all(connection).await?;
                 let stored: HashSet<&str> = stored.iter().map(String::as_str).collect();
                 Ok(names.iter().copied().filter(|name| !stored.contains(name)).collect())
-            }
-
-            /// Leaves out the names that somebody else has stored meanwhile.
-            async fn insert_names(
-                connection: &mut Connection,
-                names: &BTreeSet<&str>,
-            ) -> Result<()> {
-                QueryBuilder::<$database>::new($insert_names)
-                    .push_values(up_to_power_of_two(names), |mut row, name| {
-                        row.push_bind(*name);
-                    })
-                    .build()
-                    .execute(connection)
-                    .await
-                    .map(drop)
             }
 
             /// The messages that are stored under some of these.
@@ -174,14 +118,6 @@ macro_rules! queries {
                 query_scalar(USERS_AFTER.text).bind(after).bind(limit).fetch_all(connection).await
             }
 
-            /// Fails unless both tables can be read. Costs the same however full they are.
-            pub async fn probe(connection: &mut Connection) -> Result<()> {
-                query("select exists (select 1 from messages), exists (select 1 from users)")
-                    .fetch_one(connection)
-                    .await
-                    .map(drop)
-            }
-
             /// Forgets that migrations up to a version were applied, so that they are applied
             /// again. `failed_only` leaves out the ones that were finished.
             pub async fn forget_migrations(
@@ -200,12 +136,12 @@ macro_rules! queries {
     };
 }
 
-queries!(mysql, sqlx::MySql, "begin", "insert ignore into users (name) ");
-queries!(sqlite, sqlx::Sqlite, "begin immediate", "insert or ignore into users (name) ");
+queries!(mysql, sqlx::MySql, crate::store::transaction::insert);
+queries!(sqlite, sqlx::Sqlite, crate::store::sqlite::insert);
 
 /// Repeats the last item until there are a power of two, so that lists of any length make a handful
 /// of prepared statements.
-fn up_to_power_of_two<'a, T: 'a>(
+pub fn up_to_power_of_two<'a, T: 'a>(
     items: impl IntoIterator<Item = &'a T, IntoIter: ExactSizeIterator + Clone>,
 ) -> impl Iterator<Item = &'a T> {
     let items = items.into_iter();

@@ -107,25 +107,18 @@ impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
     }
 }
 
-/// Reads the newest messages, and of those only what can have changed. Committed messages never
-/// change, so what the last read found is still there; new are only messages with ids that it did
-/// not find.
+/// Reads the newest messages, and of those only what is new: ids become visible in their order, so
+/// nothing can appear below the newest known message.
 #[derive(Debug)]
 pub struct LatestMessages {
     session: Session,
+    /// What the last read found, and when everything was read.
     last: Option<(Arc<Latest>, Instant)>,
 }
 
 impl LatestMessages {
     pub const fn new(session: Session) -> Self {
         Self { session, last: None }
-    }
-
-    /// The last read and its anchor, unless everything has to be read again.
-    fn known(&self) -> Option<(Arc<Latest>, usize)> {
-        let (last, all_read_at) = self.last.as_ref()?;
-        let anchor = anchor(&last.found)?;
-        (all_read_at.elapsed() < READ_ALL_EVERY).then(|| (Arc::clone(last), anchor))
     }
 
     /// Takes in a page that is complete.
@@ -137,17 +130,6 @@ impl LatestMessages {
         self.last = Some((Arc::clone(&latest), Instant::now()));
         latest
     }
-
-    /// Takes in the messages from the anchor on.
-    fn some_read(&mut self, new: Vec<Message>, last: &Latest, anchor: usize) -> Arc<Latest> {
-        let old = last.found[anchor + 1..].iter().cloned();
-        let found = new.into_iter().map(Arc::new).chain(old).take(LATEST_MAX as usize).collect();
-        let latest = Shared::new(found);
-        if let Some((last, _)) = &mut self.last {
-            *last = Arc::clone(&latest);
-        }
-        latest
-    }
 }
 
 impl Source for LatestMessages {
@@ -156,17 +138,23 @@ impl Source for LatestMessages {
     const NAMES: (&'static str, &'static str) = ("read latest messages", "latest_messages");
 
     async fn read(&mut self) -> sqlx::Result<Arc<Latest>> {
-        if let Some((last, anchor)) = self.known() {
-            let page = self.session.messages(newest(last.found[anchor].id - 1)).await?;
-            if page.len() == last.found.len() {
+        if let Some((last, all_read_at)) = &mut self.last
+            && let Some(newest_known) = last.found.first()
+            && all_read_at.elapsed() < READ_ALL_EVERY
+        {
+            let mut page = self.session.messages(newest(newest_known.id - 1)).await?;
+            if page.len() == LATEST_MAX as usize {
                 return Ok(self.all_read(page));
             }
-            if is_same(&page, &last.found[..=anchor]) {
-                return Ok(last);
-            }
-            // The anchor must have come back as it was. If it did not, this is another database.
-            if page.last() == Some(&*last.found[anchor]) {
-                return Ok(self.some_read(page, &last, anchor));
+            // The newest known message must come back as it was. If it does not, this is another
+            // database, and all that is known is void.
+            if page.pop().as_ref() == Some(&**newest_known) {
+                if !page.is_empty() {
+                    let new = page.into_iter().map(Arc::new);
+                    let old = last.found.iter().cloned();
+                    *last = Shared::new(new.chain(old).take(LATEST_MAX as usize).collect());
+                }
+                return Ok(Arc::clone(last));
             }
         }
         let page = self.session.messages(newest(0)).await?;
@@ -177,19 +165,6 @@ impl Source for LatestMessages {
         self.session.rest();
         self.last = None;
     }
-}
-
-/// The message from which on to read, as an index: below it nothing can appear any more.
-///
-/// Transactions commit in another order than they get their ids, so a smaller id may appear later.
-/// In a full page that can only be where ids are missing; the anchor is the message below the
-/// lowest gap. In a page that is not full, anything can appear at its end.
-fn anchor(messages: &[Arc<Message>]) -> Option<usize> {
-    if messages.len() < LATEST_MAX as usize {
-        return None;
-    }
-    let gap = messages.windows(2).rposition(|pair| pair[0].id != pair[1].id + 1);
-    Some(gap.map_or(0, |above| above + 1))
 }
 
 fn is_same(page: &[Message], known: &[Arc<Message>]) -> bool {
@@ -231,38 +206,5 @@ impl Source for FirstUsers {
     fn rest(&mut self) {
         self.session.rest();
         self.last = None;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use time::OffsetDateTime;
-
-    /// Messages with these ids, and the anchor's id.
-    fn anchor_of(ids: impl IntoIterator<Item = MessageId>) -> Option<MessageId> {
-        let message = |id| {
-            let (user, text) = (String::new(), String::new());
-            Arc::new(Message { id, user, text, created_at: OffsetDateTime::UNIX_EPOCH })
-        };
-        let messages: Vec<_> = ids.into_iter().map(message).collect();
-        anchor(&messages).map(|index| messages[index].id)
-    }
-
-    #[test]
-    fn without_gaps_the_newest_message_is_the_anchor() {
-        assert_eq!(anchor_of((101..=200).rev()), Some(200));
-    }
-
-    #[test]
-    fn the_anchor_is_below_the_lowest_gap() {
-        assert_eq!(anchor_of((100..=200).rev().filter(|id| *id != 150)), Some(149));
-        assert_eq!(anchor_of((99..=200).rev().filter(|id| ![101, 199].contains(id))), Some(100));
-    }
-
-    #[test]
-    fn a_page_that_is_not_full_has_no_anchor() {
-        assert_eq!(anchor_of((1..=99).rev()), None);
-        assert_eq!(anchor_of([]), None);
     }
 }

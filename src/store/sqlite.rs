@@ -1,11 +1,17 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
-use super::{database::Purpose, lease::Kept, migrate, queries};
-use crate::config::Migrate;
+use super::{
+    database::{Inserted, Purpose},
+    error::InsertError,
+    lease::Kept,
+    migrate, queries,
+};
+use crate::{config::Migrate, message::NewMessage};
 use anyhow::{Context, ensure};
 use sqlx::{
-    ConnectOptions, Connection, SqlitePool,
+    ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool,
     migrate::Migrator,
+    query, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -99,7 +105,7 @@ impl Sqlite {
         }
         let mut connection =
             self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
-        let tables_exist = migrate::tables_exist(queries::sqlite::probe(&mut connection).await)?;
+        let tables_exist = migrate::tables_exist(probe(&mut connection).await)?;
         if !tables_exist || !migrate::is_current(&MIGRATOR, &mut connection).await? {
             if migrate == Migrate::Off {
                 return Err(migrate::not_migrated());
@@ -133,7 +139,7 @@ impl Sqlite {
         }
         let mut connection = Kept::default();
         let mut lease = connection.take(&pools.probe).await?;
-        let result = queries::sqlite::probe(&mut lease).await;
+        let result = probe(&mut lease).await;
         connection.put(lease, result)
     }
 
@@ -173,4 +179,67 @@ impl Pools {
 async fn file_id(path: &Path) -> io::Result<FileId> {
     let metadata = tokio::fs::metadata(path).await?;
     Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Fails unless both tables can be read. Costs the same however full they are.
+async fn probe(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    query("select exists (select 1 from messages), exists (select 1 from users)")
+        .fetch_one(connection)
+        .await
+        .map(drop)
+}
+
+/// Stores messages, and these names: all or nothing. A file has one writer at a time, so its ids
+/// become visible in their order by themselves.
+pub async fn insert(
+    connection: &mut SqliteConnection,
+    batch: &[&NewMessage],
+    new_names: &[&str],
+) -> Result<Inserted, InsertError> {
+    let mut transaction = connection.begin_with("begin immediate").await?;
+    for names in powers_of_two(new_names) {
+        // Another process may have stored them meanwhile.
+        QueryBuilder::new("insert or ignore into users (name) ")
+            .push_values(names, |mut row, name| {
+                row.push_bind(*name);
+            })
+            .build()
+            .execute(&mut *transaction)
+            .await?;
+    }
+    // Never before that of the newest message, even when the clock went back.
+    let created_at = query_scalar(
+        "select max(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
+         coalesce((select created_at from messages order by id desc limit 1), ''))",
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let mut last_id = 0;
+    for messages in powers_of_two(batch) {
+        last_id = QueryBuilder::new("insert into messages (dedup, user, text, created_at) ")
+            .push_values(messages, |mut row, message| {
+                row.push_bind(message.dedup)
+                    .push_bind(message.user.as_str())
+                    .push_bind(message.text.as_str())
+                    .push_bind(created_at);
+            })
+            .build()
+            .execute(&mut *transaction)
+            .await?
+            .last_insert_rowid();
+    }
+    transaction.commit().await?;
+    let first_id = last_id + 1 - batch.len().cast_signed() as i64;
+    Ok(Inserted { first_id, created_at })
+}
+
+/// Cuts a list into parts whose lengths are powers of two, so that lists of any length make a
+/// handful of prepared statements.
+fn powers_of_two<T>(mut list: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let count = 1 << list.len().checked_ilog2()?;
+        let (part, rest) = list.split_at(count);
+        list = rest;
+        Some(part)
+    })
 }

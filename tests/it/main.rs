@@ -22,6 +22,7 @@ mod messages;
 mod migrations;
 mod names;
 mod openapi;
+mod order;
 mod outage;
 mod paging;
 mod process;
