@@ -15,6 +15,7 @@ use crate::{
     message::{MessageId, NewMessage},
     telemetry::Statement,
 };
+use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, MySqlConnection, Row, mysql::MySqlRow};
 use std::fmt::Write;
@@ -134,7 +135,7 @@ fn packet(batch: &[&NewMessage], new_names: &[&str]) -> String {
         let separator = if index == 0 { "" } else { "," };
         // Writing to a `String` cannot fail.
         let _ = write!(sql, "{separator}(@last_id+{},x'", index + 1);
-        sql.push_str(&hex::encode(message.dedup));
+        HEXLOWER.encode_append(message.dedup.as_bytes(), &mut sql);
         sql.push_str("',");
         push_text(&mut sql, message.user.as_str());
         sql.push(',');
@@ -147,7 +148,7 @@ fn packet(batch: &[&NewMessage], new_names: &[&str]) -> String {
 
 fn push_text(sql: &mut String, text: &str) {
     sql.push_str("_utf8mb4 x'");
-    sql.push_str(&hex::encode(text));
+    HEXLOWER.encode_append(text.as_bytes(), sql);
     sql.push('\'');
 }
 
