@@ -4,7 +4,7 @@
 use crate::{
     harness::{TestApp, TestDatabase, client, connect_mysql, database_server, eventually, refusal},
     process::Process,
-    proxy::{Network, Proxy},
+    proxy::Proxy,
 };
 use serde_json::{Value, json};
 use sqlx::Executor;
@@ -201,25 +201,24 @@ async fn a_server_that_is_paused_at_any_moment_holds_up_no_post_of_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a database server: make test"]
-async fn a_server_that_never_hears_of_a_refusal_holds_the_others_up_only_shortly() {
-    let (app, database) = TestApp::start().await;
+async fn a_server_that_is_paused_with_a_refusal_unread_holds_up_no_other_for_long() {
+    let database = TestDatabase::new();
+    let [paused, other] = two_servers(&database).await;
     let refuse = "create trigger refuse before insert on messages for each row begin \
                   if new.text = 'bad' then do sleep(0.5); signal sqlstate '45000'; end if; end";
     database.execute(refuse).await.unwrap();
-    let proxy = Proxy::to(&database.url).await;
-    let cut_off = TestApp::launch(&proxy.url(&database.url), &[]).await;
-    cut_off.wait_until_ready().await;
-    let before = app.say("bob", "before").await["id"].as_i64().unwrap();
+    let before: Value = other.post("bob", "hi").send().await.unwrap().json().await.unwrap();
 
-    let bad = tokio::spawn(cut_off.post("bob", "bad").send());
+    let bad = tokio::spawn(paused.post("bob", "bad").send());
     sleep(Duration::from_millis(250)).await;
-    // The refusal is lost with the network, and the transaction's lock is held.
-    proxy.set(Network::Silent);
-    let held = app.post("bob", "held up").send().await.unwrap();
-    assert_eq!(held.status(), 201);
-    let after: Value = held.json().await.unwrap();
-    assert_eq!(after["id"], before + 1, "what was refused leaves no gap");
-    bad.abort();
+    // The refusal reaches its socket, and the transaction's lock is held.
+    paused.signal("-STOP").await;
+    let held_up = other.post("bob", "held up").send().await.unwrap();
+    paused.signal("-CONT").await;
+    assert_eq!(held_up.status(), 201);
+    let after: Value = held_up.json().await.unwrap();
+    assert_eq!(after["id"], before["id"].as_i64().unwrap() + 1, "what was refused leaves no gap");
+    assert_eq!(bad.await.unwrap().unwrap().status(), 500);
 }
 
 #[tokio::test]
