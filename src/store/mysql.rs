@@ -260,7 +260,7 @@ async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<()> {
 async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<usize> {
     connection.execute(SETTINGS).await?;
     let variables: Vec<(String, String)> = query_as(
-        "show session variables where variable_name in ('max_allowed_packet', 'wsrep_on')",
+        "show session variables where variable_name in ('max_allowed_packet', 'version', 'wsrep_on')",
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -269,6 +269,11 @@ async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<usize> {
         // A read waits until this node has what was committed on the others before it. Probing
         // does not, so that a node which lags behind is slow, but not unready.
         connection.execute("set session wsrep_sync_wait = 1").await?;
+    }
+    if variable("version").is_some_and(|version| version.contains("Vitess")) {
+        // Vitess ignores `wait_timeout` (see `transaction.rs`). This ends a transaction as a whole,
+        // including its wait for a lock; the unit is milliseconds.
+        connection.execute("set session transaction_timeout = 2000").await?;
     }
     let packet_bytes_max = variable("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
     Ok(packet_bytes_max.unwrap_or(usize::MAX))

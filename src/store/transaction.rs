@@ -28,25 +28,28 @@ pub const INSERT: Statement = Statement {
     text: "insert into messages (id, dedup, user, text, created_at) values (?, ?, ?, ?, ?)",
 };
 
+/// A statement that fails ends the packet early, with its locks held until this server closes the
+/// connection. If the server is paused or cut off just then, the database closes it after a second.
+const BEGIN: &str = "set session wait_timeout = 1; start transaction;";
+
+/// Which statement of a packet, counted from 0, inserts the names of new users, if there are any.
+const NAMES: usize = 2;
+
 /// Takes the sequence's lock.
 const LOCK: &str = "select last_id from message_sequence where id = 1 for update;";
 
 /// Chooses the ids and the time. Read after the lock was taken, so they follow everything that is
-/// committed; also messages that somebody inserted by hand or restored from a dump.
-///
-/// A statement that fails ends the packet early, with the lock held until this server closes the
-/// connection. If it is paused or cut off just then, the database does so, after a second.
-const CHOOSE: &str = "set session wait_timeout = 1, \
-     @last_id = (select greatest(last_id, (select coalesce(max(id), 0) from messages)) \
-     from message_sequence where id = 1), \
+/// committed, including messages that an operator inserted by hand or restored from a dump.
+const CHOOSE: &str = "set @last_id = (select greatest(last_id, \
+     (select coalesce(max(id), 0) from messages)) from message_sequence where id = 1), \
      @created_at = (select greatest(last_created_at, utc_timestamp(3)) \
      from message_sequence where id = 1);";
 
-/// Makes the choice the sequence's new state and tells it.
+/// Makes the choice the sequence's new state and returns it. Vitess knows no `= default`.
 const ADVANCE: (&str, &str) = (
     "update message_sequence set last_created_at = @created_at, last_id = @last_id + ",
     " where id = 1; select last_id, last_created_at from message_sequence where id = 1; \
-     commit; set session wait_timeout = default",
+     commit; set session wait_timeout = @@global.wait_timeout",
 );
 
 /// The most bytes that a packet has besides its messages.
@@ -93,9 +96,8 @@ pub async fn insert(
             Ok(Some(Either::Left(_))) => statements += 1,
             Ok(Some(Either::Right(row))) => rows.push(row),
             Ok(None) => break,
-            // The names come right after the beginning.
             Err(error)
-                if statements == 1
+                if statements == NAMES
                     && !new_names.is_empty()
                     && Trouble::of(&error) == Some(Trouble::Locked) =>
             {
@@ -120,7 +122,7 @@ pub async fn insert(
 fn packet(batch: &[&NewMessage], new_names: &[&str]) -> String {
     let bytes: usize = batch.iter().map(|message| packet_bytes(message)).sum();
     let mut sql = String::with_capacity(FIXED_BYTES_MAX + bytes);
-    sql.push_str("start transaction;");
+    sql.push_str(BEGIN);
     for (index, name) in new_names.iter().enumerate() {
         // Leaves out the names that another session has stored meanwhile.
         sql.push_str(if index == 0 { "insert ignore into users (name) values (" } else { ",(" });

@@ -27,6 +27,7 @@ mod outage;
 mod paging;
 mod process;
 mod proxy;
+mod sequence;
 mod stats;
 mod strings;
 mod tidy;

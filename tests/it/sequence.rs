@@ -1,0 +1,166 @@
+//! How ids and times are given out when servers are paused, transactions refused, locks held, and
+//! rows changed by hand.
+
+use crate::{
+    harness::{TestApp, TestDatabase, connect_mysql, database_server, eventually, refusal},
+    order::{two_servers, write},
+    process::Process,
+};
+use serde_json::Value;
+use sqlx::Executor;
+use std::time::Duration;
+use tokio::time::sleep;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: make test"]
+async fn a_server_that_is_paused_at_any_moment_holds_up_no_post_of_another() {
+    let database = TestDatabase::new();
+    let [paused, other] = two_servers(&database).await;
+    let load =
+        (0..16).map(|n| tokio::spawn(write(paused.url.clone(), format!("user {n}"), 100_000)));
+    let load: Vec<_> = load.collect();
+    let mut refused = Vec::new();
+    for round in 0..200 {
+        sleep(Duration::from_micros(fastrand::u64(..5_000))).await;
+        paused.signal("-STOP").await;
+        let response = other.post("bob", "hi").send().await.unwrap();
+        if response.status() != 201 {
+            refused.push((round, response.text().await.unwrap()));
+        }
+        paused.signal("-CONT").await;
+    }
+    load.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: make test"]
+async fn a_server_that_is_paused_with_a_refusal_unread_holds_up_no_other_for_long() {
+    let database = TestDatabase::new();
+    let [paused, other] = two_servers(&database).await;
+    let refuse = "create trigger refuse before insert on messages for each row begin \
+                  if new.text = 'bad' then do sleep(0.5); signal sqlstate '45000'; end if; end";
+    database.execute(refuse).await.unwrap();
+    let before: Value = other.post("bob", "hi").send().await.unwrap().json().await.unwrap();
+
+    let bad = tokio::spawn(paused.post("bob", "bad").send());
+    sleep(Duration::from_millis(250)).await;
+    // The refusal reaches its socket, and the transaction's lock is held.
+    paused.signal("-STOP").await;
+    let held_up = other.post("bob", "held up").send().await.unwrap();
+    paused.signal("-CONT").await;
+    assert_eq!(held_up.status(), 201);
+    let after: Value = held_up.json().await.unwrap();
+    assert_eq!(after["id"], before["id"].as_i64().unwrap() + 1, "what was refused leaves no gap");
+    assert_eq!(bad.await.unwrap().unwrap().status(), 500);
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_neither_a_gap_nor_a_lock() {
+    let (app, database) = TestApp::start().await;
+    let other = TestApp::start_on(&database).await;
+    let refuse = if database_server().is_some() {
+        "create trigger refuse before insert on messages for each row begin \
+         if new.text = 'bad' then signal sqlstate '45000'; end if; end"
+    } else {
+        "create trigger refuse before insert on messages when new.text = 'bad' \
+         begin select raise(abort, 'bad'); end"
+    };
+    database.execute(refuse).await.unwrap();
+    for id in 1..=20 {
+        assert_eq!(refusal(app.post("bob", "bad")).await, (500, "internal".into()));
+        let server = if id % 2 == 0 { &app } else { &other };
+        assert_eq!(server.say("bob", "good").await["id"], id);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_session_that_holds_the_sequence_makes_posts_fail_in_time_and_then_go_on() {
+    let (app, database) = TestApp::start().await;
+    app.say("bob", "before").await;
+    let mut other = connect_mysql(&database.url).await.unwrap();
+    other.execute("begin").await.unwrap();
+    other.execute("select * from message_sequence for update").await.unwrap();
+    let posts: Vec<_> =
+        (0..40).map(|n| tokio::spawn(app.post(&format!("user {n}"), "held up").send())).collect();
+    for post in posts {
+        let response = post.await.unwrap().unwrap();
+        assert_eq!(response.status(), 503);
+        assert!(response.headers().contains_key("retry-after"));
+    }
+    assert_eq!(app.messages().await.len(), 1, "reading goes on");
+    let waiting = tokio::spawn(app.post("bob", "waits").send());
+    sleep(Duration::from_millis(200)).await;
+    other.execute("rollback").await.unwrap();
+    let response: Value = waiting.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(response["id"], 2);
+}
+
+#[tokio::test]
+async fn ids_follow_messages_that_were_inserted_by_hand() {
+    let database = TestDatabase::new();
+    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    let insert = "insert into messages (id, dedup, user, text, created_at) values \
+                  (1000, x'ffffffffffffffffffffffffffffffff', 'eve', 'hi', '2026-01-01 00:00:00')";
+    database.execute(insert).await.unwrap();
+    for number in 0..3 {
+        let response = server.post("bob", "after it").send().await.unwrap();
+        let message: Value = response.json().await.unwrap();
+        assert_eq!(message["id"], 1001 + number);
+    }
+    assert_eq!(server.json("/messages?after=1000").await["messages"].as_array().unwrap().len(), 3);
+    // A message that is deleted leaves its id unused.
+    database.execute("delete from messages where id = 1003").await.unwrap();
+    let response = server.post("bob", "after it").send().await.unwrap();
+    assert_eq!(response.json::<Value>().await.unwrap()["id"], 1004);
+    let told = server.log().iter().filter(|line| line["message.id"] == 1001).count();
+    assert_eq!(told, usize::from(database_server().is_some()), "said once, where it matters");
+}
+
+#[tokio::test]
+async fn times_never_go_back() {
+    let (app, database) = TestApp::start().await;
+    app.say("bob", "hi").await;
+    let set = if database_server().is_some() {
+        "update message_sequence set last_created_at = '2099-01-01 00:00:00'"
+    } else {
+        "update messages set created_at = '2099-01-01T00:00:00Z'"
+    };
+    database.execute(set).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(app.say("bob", "hi").await["created_at"], "2099-01-01T00:00:00.000Z");
+    }
+    let times = app.messages().await;
+    assert_eq!(times[0]["created_at"], "2099-01-01T00:00:00.000Z");
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn the_database_refuses_a_server_of_an_earlier_version() {
+    let (app, database) = TestApp::start().await;
+    let insert = "insert into messages (dedup, user, text, created_at) \
+                  values (unhex(repeat('ab', 16)), 'eve', 'hi', '2026-01-01')";
+    let error = database.execute(insert).await.unwrap_err().to_string();
+    assert!(error.contains("'id' doesn't have a default value"), "{error}");
+    assert_eq!(app.say("bob", "hi").await["id"], 1);
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_sequence_that_was_emptied_or_dropped_is_recreated() {
+    let (app, database) = TestApp::start().await;
+    for (id, harm) in [(1, "delete from message_sequence"), (2, "drop table message_sequence")] {
+        assert_eq!(app.say("bob", "hi").await["id"], id);
+        database.execute(harm).await.unwrap();
+        eventually("posts go on", || async {
+            app.post("bob", "probe").header("idempotency-key", harm).send().await.unwrap().status()
+                == 201
+        })
+        .await;
+        database.execute("delete from messages where text = 'probe'").await.unwrap();
+        database.execute("update message_sequence set last_id = last_id - 1").await.unwrap();
+    }
+}
