@@ -55,6 +55,27 @@ async fn a_server_that_is_paused_with_a_refusal_unread_holds_up_no_other_for_lon
     assert_eq!(bad.await.unwrap().unwrap().status(), 500);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: make test"]
+async fn a_server_that_is_paused_after_it_waited_in_vain_leaves_no_user_locked() {
+    let database = TestDatabase::new();
+    let [paused, other] = two_servers(&database).await;
+    let mut operator = connect_mysql(&database.url).await.unwrap();
+    operator.execute("begin").await.unwrap();
+    operator.execute("select * from message_sequence for update").await.unwrap();
+    let waiting = tokio::spawn(paused.post("eve", "new here").send());
+    // Its transaction has inserted the name and waits for the sequence.
+    sleep(Duration::from_millis(400)).await;
+    paused.signal("-STOP").await;
+    // Longer than it waits, and than the database keeps the failed transaction.
+    sleep(Duration::from_millis(2_500)).await;
+    operator.execute("rollback").await.unwrap();
+    let response = other.post("eve", "here too").send().await.unwrap();
+    paused.signal("-CONT").await;
+    assert_eq!(response.status(), 201);
+    assert!([201, 503, 504].contains(&waiting.await.unwrap().unwrap().status().as_u16()));
+}
+
 #[tokio::test]
 async fn what_is_refused_leaves_neither_a_gap_nor_a_lock() {
     let (app, database) = TestApp::start().await;
