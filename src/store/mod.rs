@@ -19,6 +19,7 @@ mod interleavings;
 mod lease;
 mod migrate;
 mod mysql;
+mod page;
 mod posts;
 mod queries;
 mod shared_read;
@@ -26,8 +27,9 @@ mod sqlite;
 mod transaction;
 mod watch;
 
-pub use database::{Page, PoolUse};
+pub use database::PoolUse;
 pub use error::{StoreError, Trouble};
+pub use page::Page;
 pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
 
 use crate::{

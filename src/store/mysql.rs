@@ -51,11 +51,18 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt waits for another server's migration. Well inside [`STEP_TIMEOUT`].
 const LOCK_WAIT_SECONDS: u32 = 3;
 
-/// What holds in sessions of ours, whatever the server's defaults are: each statement is committed,
-/// and a wait for another session's lock on a row or a table ends after this many seconds. By
-/// default it takes 50 s or days, longer than any deadline.
-const SETTINGS: &str =
-    "set session autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";
+/// What holds in the sessions of this server, whatever the database's defaults are: only committed
+/// rows are read, each statement is committed, and a wait for another session's lock on a row or a
+/// table ends after this many seconds. By default it takes 50 s or days, longer than any deadline.
+const SETTINGS: &str = "set session transaction isolation level repeatable read; \
+     set session autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";
+
+/// Reads all tables, however full they are. Returns a row unless the sequence has none.
+const TABLES: &str = "select exists (select 1 from messages), exists (select 1 from users) \
+     from message_sequence where id = 1";
+
+/// The migration that inserts the sequence's row, unless it is there.
+const SEQUENCE_ROW: i64 = 4;
 
 /// Connections are replaced after this time, so that a failover or a new password reaches all of
 /// them.
@@ -129,7 +136,8 @@ impl MySql {
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let mut connection = step(self.connect_or_create(migrate)).await?;
         // The other settings are not for migrations, which may have to wait.
-        step(connection.execute("set session autocommit = 1")).await?;
+        // A server that is paused while it migrates must not keep the others from it for long.
+        step(connection.execute("set session autocommit = 1, wait_timeout = 5")).await?;
         if step(is_current(&mut connection)).await? {
             return step(connection.close()).await;
         }
@@ -241,7 +249,14 @@ async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
 /// marked as begun; and somebody may have dropped a table whose migration is marked as done. All
 /// of ours can run again; without the mark, they do.
 async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    let failed_only = migrate::tables_exist(probe(connection).await)?;
+    let failed_only =
+        migrate::tables_exist(query(TABLES).execute(&mut *connection).await.map(drop))?;
+    if failed_only {
+        // A sequence that was emptied by hand gets its row again.
+        let row = MIGRATOR.iter().find(|migration| migration.version == SEQUENCE_ROW);
+        let row = row.expect("it is among the migrations").sql.clone();
+        connection.execute(row).await?;
+    }
     let version_max = migrate::version_max(&MIGRATOR);
     let forgotten = queries::mysql::forget_migrations(connection, version_max, failed_only).await;
     migrate::tables_exist(forgotten).map(drop)
@@ -250,10 +265,7 @@ async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Resul
 /// Fails unless everything that requests need can be read. Costs the same however full the tables
 /// are.
 async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    let tables = "select exists (select 1 from messages), exists (select 1 from users) \
-                  from message_sequence where id = 1";
-    // A sequence that was emptied by hand is put right like a table that was dropped.
-    query(tables).fetch_optional(connection).await?.ok_or_else(migrate::not_migrated).map(drop)
+    query(TABLES).fetch_optional(connection).await?.ok_or_else(migrate::not_migrated).map(drop)
 }
 
 /// Makes a new connection fit for requests. Returns the longest packet that it takes, in bytes.

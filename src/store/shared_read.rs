@@ -2,9 +2,10 @@
 
 use super::{
     attempts::Attempts,
-    database::{Page, Session},
+    database::Session,
     error::StoreError,
     inbox::{Call, Serve, operation},
+    page::Page,
 };
 use crate::{
     health::Health,

@@ -10,6 +10,7 @@
 use super::{
     database::Inserted,
     error::{InsertError, Trouble},
+    migrate,
 };
 use crate::{
     message::{MessageId, NewMessage},
@@ -38,8 +39,8 @@ const NAMES: usize = 2;
 /// Takes the sequence's lock.
 const LOCK: &str = "select last_id from message_sequence where id = 1 for update;";
 
-/// Chooses the ids and the time. Read after the lock was taken, so they follow everything that is
-/// committed, including messages that an operator inserted by hand or restored from a dump.
+/// Chooses the ids and the time. The ids are larger than those of all committed messages, also of
+/// those that an operator inserted by hand or restored from a dump.
 const CHOOSE: &str = "set @last_id = (select greatest(last_id, \
      (select coalesce(max(id), 0) from messages)) from message_sequence where id = 1), \
      @created_at = (select greatest(last_created_at, utc_timestamp(3)) \
@@ -93,7 +94,12 @@ pub async fn insert(
     let mut rows: Vec<MySqlRow> = Vec::new();
     loop {
         match results.try_next().await {
-            Ok(Some(Either::Left(_))) => statements += 1,
+            Ok(Some(Either::Left(_))) => {
+                statements += 1;
+                if rows.is_empty() && statements > NAMES + usize::from(!new_names.is_empty()) {
+                    return Err(migrate::not_migrated().into()); // The sequence has no row.
+                }
+            }
             Ok(Some(Either::Right(row))) => rows.push(row),
             Ok(None) => break,
             Err(error)
