@@ -39,9 +39,11 @@ export interface paths {
          *     that was acknowledged before this request began.
          *
          *     To read further back, give the last `id` as `before`. To follow what is new, give the first
-         *     `id` as `after`: the answer has the messages that come directly after it. While others post,
-         *     a message can appear with an `id` a little smaller than one that is visible already; who
-         *     follows closely asks for some ids again.
+         *     `id` as `after`: the response has the messages that come directly after it.
+         *
+         *     Messages become visible in the order of their ids, on all replicas. So a client that has
+         *     read up to an id, by any pages from any replicas, has seen every message up to it, and
+         *     `after` finds every later one: each once, none behind an id that was shown.
          */
         get: operations["listMessages"];
         put?: never;
@@ -329,14 +331,15 @@ export interface components {
         Message: {
             /**
              * Format: int64
-             * @description Its place in the order of all messages: a later one is larger.
+             * @description Its place in the order of all messages. Messages become visible in this order: once a reader
+             *     has seen an id, no message with a smaller one appears.
              */
             id: number;
             user: string;
             text: string;
             /**
              * Format: date-time
-             * @description When it was posted, in UTC.
+             * @description When the database stored it, in UTC. Never earlier than that of a smaller id.
              */
             created_at: string;
         };
