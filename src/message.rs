@@ -197,4 +197,11 @@ mod tests {
         assert_ne!(dedup("ab", b"c"), dedup("a", b"bc"));
         assert_eq!(dedup("bob", b"1").get_version_num(), 8);
     }
+
+    #[test]
+    fn a_message_without_a_key_is_named_by_its_time() {
+        let user = UserName::parse("bob").unwrap();
+        let message = NewMessage::new(user, Text::parse(String::new()).unwrap(), None);
+        assert_eq!(message.dedup.get_version_num(), 7);
+    }
 }

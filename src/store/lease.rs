@@ -38,7 +38,8 @@ impl<DB: Database> Kept<DB> {
     }
 
     /// Ends a lease. The connection is kept after a success; after an error it is closed, which
-    /// ends its transaction and releases its locks.
+    /// ends its transaction and releases its locks. (SQLite ends one by itself when the disk is
+    /// full, and sqlx goes on believing that it is in one.)
     pub fn put<T, E>(&mut self, mut lease: Lease<DB>, result: Result<T, E>) -> Result<T, E> {
         if result.is_ok() {
             self.0 = lease.connection.take().map(|connection| (connection, lease.since));

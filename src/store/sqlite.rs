@@ -197,10 +197,10 @@ pub async fn insert(
     new_names: &[&str],
 ) -> Result<Inserted, InsertError> {
     let mut transaction = connection.begin_with("begin immediate").await?;
-    for names in powers_of_two(new_names) {
+    if !new_names.is_empty() {
         // Another process may have stored them meanwhile.
         QueryBuilder::new("insert or ignore into users (name) ")
-            .push_values(names, |mut row, name| {
+            .push_values(queries::up_to_power_of_two(new_names), |mut row, name| {
                 row.push_bind(*name);
             })
             .build()

@@ -113,10 +113,8 @@ async fn many_posts_are_stored_by_few_statements() {
     assert!(statements <= 12, "{statements} statements");
 }
 
-#[tokio::test]
-async fn a_message_that_the_database_refuses_fails_alone() {
-    let (app, database) = TestApp::start().await;
-    app.say("bob", "before").await;
+/// Makes the database refuse messages with the text "bad".
+pub async fn refuse_bad(database: &TestDatabase) {
     let refuse = if database_server().is_some() {
         "create trigger refuse before insert on messages for each row begin \
          if new.text = 'bad' then signal sqlstate '45000'; end if; end"
@@ -125,6 +123,13 @@ async fn a_message_that_the_database_refuses_fails_alone() {
          begin select raise(abort, 'bad'); end"
     };
     database.execute(refuse).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_the_database_refuses_fails_alone() {
+    let (app, database) = TestApp::start().await;
+    app.say("bob", "before").await;
+    refuse_bad(&database).await;
     let mut texts: Vec<String> = (0..40).map(|number| format!("good {number}")).collect();
     texts[17] = "bad".into();
     for (text, (status, body)) in texts.iter().zip(post_together(&app, &database, &texts).await) {

@@ -2,6 +2,7 @@
 //! rows changed by hand.
 
 use crate::{
+    batches::refuse_bad,
     harness::{TestApp, TestDatabase, connect_mysql, database_server, eventually, refusal},
     order::{two_servers, write},
     process::Process,
@@ -80,14 +81,7 @@ async fn a_server_that_is_paused_after_it_waited_in_vain_leaves_no_user_locked()
 async fn what_is_refused_leaves_neither_a_gap_nor_a_lock() {
     let (app, database) = TestApp::start().await;
     let other = TestApp::start_on(&database).await;
-    let refuse = if database_server().is_some() {
-        "create trigger refuse before insert on messages for each row begin \
-         if new.text = 'bad' then signal sqlstate '45000'; end if; end"
-    } else {
-        "create trigger refuse before insert on messages when new.text = 'bad' \
-         begin select raise(abort, 'bad'); end"
-    };
-    database.execute(refuse).await.unwrap();
+    refuse_bad(&database).await;
     for id in 1..=20 {
         assert_eq!(refusal(app.post("bob", "bad")).await, (500, "internal".into()));
         let server = if id % 2 == 0 { &app } else { &other };
