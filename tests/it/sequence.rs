@@ -20,18 +20,14 @@ async fn a_server_that_is_paused_at_any_moment_holds_up_no_post_of_another() {
     let load =
         (0..16).map(|n| tokio::spawn(write(paused.url.clone(), format!("user {n}"), 100_000)));
     let load: Vec<_> = load.collect();
-    let mut refused = Vec::new();
     for round in 0..200 {
         sleep(Duration::from_micros(fastrand::u64(..5_000))).await;
         paused.signal("-STOP").await;
         let response = other.post("bob", "hi").send().await.unwrap();
-        if response.status() != 201 {
-            refused.push((round, response.text().await.unwrap()));
-        }
+        assert_eq!(response.status(), 201, "in round {round}");
         paused.signal("-CONT").await;
     }
     load.iter().for_each(tokio::task::JoinHandle::abort);
-    assert!(refused.is_empty(), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
