@@ -6,8 +6,8 @@ use super::{
     mysql::MySql,
     page::Page,
     queries,
-    sqlite::Sqlite,
-    transaction,
+    sqlite::{self, Sqlite},
+    transaction::{self, Competition},
 };
 use crate::{
     config::Migrate,
@@ -68,6 +68,14 @@ impl Database {
         }
     }
 
+    /// Records how far the ids have come. Only MySQL needs to be told.
+    pub async fn keep_sequence(&self) -> sqlx::Result<()> {
+        match self {
+            Self::MySql(database) => database.keep_sequence().await,
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
     /// As the semantic conventions call it. MariaDB speaks MySQL, and nobody here asks which it is.
     const fn system(&self) -> &'static str {
         match self {
@@ -91,7 +99,13 @@ impl Database {
     /// A way to the database for one task.
     pub fn session(&self, purpose: Purpose) -> Session {
         let database = self.clone();
-        Session { database, purpose, mysql: Kept::default(), sqlite: Kept::default() }
+        Session {
+            database,
+            purpose,
+            mysql: Kept::default(),
+            sqlite: Kept::default(),
+            competition: Competition::default(),
+        }
     }
 
     pub async fn close(&self) {
@@ -156,6 +170,7 @@ pub struct Session {
     /// One of the two stays empty for ever.
     mysql: Kept<sqlx::MySql>,
     sqlite: Kept<sqlx::Sqlite>,
+    competition: Competition,
 }
 
 impl Session {
@@ -167,7 +182,23 @@ impl Session {
     ) -> Result<Vec<Message>, InsertError> {
         let new_names = run!(self, missing_names(names))?;
         let (system, size) = (self.database.system(), Some(batch.len()));
-        let call = pin!(async { run!(self, insert(batch, &new_names)) });
+        let call = pin!(async {
+            match &self.database {
+                Database::MySql(database) => {
+                    let mut lease = self.mysql.take(database.pool(self.purpose)).await?;
+                    let (competition, floor) = (&mut self.competition, database.floor());
+                    let insert =
+                        transaction::insert(&mut lease, competition, floor, batch, &new_names);
+                    let result = insert.await;
+                    self.mysql.put(lease, result)
+                }
+                Database::Sqlite(database) => {
+                    let mut lease = self.sqlite.take(&database.pool(self.purpose)).await?;
+                    let result = sqlite::insert(&mut lease, batch, &new_names).await;
+                    self.sqlite.put(lease, result)
+                }
+            }
+        });
         let kind_of = |error: &InsertError| kind_of(error.cause());
         let Inserted { first_id, created_at } =
             observed(&transaction::INSERT, system, size, call, |_| None, kind_of).await?;

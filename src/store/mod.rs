@@ -22,6 +22,7 @@ mod mysql;
 mod page;
 mod posts;
 mod queries;
+mod sequence;
 mod shared_read;
 mod sqlite;
 mod transaction;

@@ -1,7 +1,7 @@
 //! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
 
-use super::{database::Purpose, error::Trouble, lease::Kept, migrate, queries};
-use crate::config::Migrate;
+use super::{database::Purpose, error::Trouble, lease::Kept, migrate, queries, sequence};
+use crate::{config::Migrate, message::MessageId};
 use anyhow::Context;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
@@ -13,7 +13,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -57,15 +57,11 @@ const LOCK_WAIT_SECONDS: u32 = 3;
 const SETTINGS: &str = "set session transaction isolation level repeatable read; \
      set session autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";
 
-/// Reads all tables, however full they are. Returns a row unless the sequence has none.
-const TABLES: &str = "select exists (select 1 from messages), exists (select 1 from users) \
-     from message_sequence where id = 1";
+/// Reads all tables, however full they are.
+const TABLES: &str = "select coalesce(max(last_id), 0), exists (select 1 from messages), \
+     exists (select 1 from users) from message_sequence";
 
-/// The migration that inserts the sequence's row, unless it is there.
-const SEQUENCE_ROW: i64 = 4;
-
-/// Connections are replaced after this time, so that a failover or a new password reaches all of
-/// them.
+/// Connections are replaced after this time, so that a failover or a new password reaches them all.
 const CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
 
 #[derive(Debug)]
@@ -80,6 +76,8 @@ pub struct MySql {
     database: String,
     /// The longest packet that the database takes, in bytes; known with the first connection.
     packet_bytes_max: Arc<AtomicUsize>,
+    /// All new ids are larger.
+    floor: AtomicI64,
 }
 
 impl MySql {
@@ -113,6 +111,7 @@ impl MySql {
             lanes: pool.max_connections(LANES).connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
             packet_bytes_max,
+            floor: AtomicI64::new(0),
             server,
             database,
         })
@@ -135,8 +134,8 @@ impl MySql {
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let mut connection = step(self.connect_or_create(migrate)).await?;
-        // The other settings are not for migrations, which may have to wait.
-        // A server that is paused while it migrates must not keep the others from it for long.
+        // The other settings are not for migrations, which may have to wait; but a server that is
+        // paused while it migrates must not keep the others from it for long.
         step(connection.execute("set session autocommit = 1, wait_timeout = 5")).await?;
         if step(is_current(&mut connection)).await? {
             return step(connection.close()).await;
@@ -156,7 +155,22 @@ impl MySql {
         let mut connection = Kept::default();
         let mut lease = connection.take(&self.probe).await?;
         let result = probe(&mut lease).await;
-        connection.put(lease, result)
+        self.floor.store(connection.put(lease, result)?, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub fn floor(&self) -> MessageId {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    pub async fn keep_sequence(&self) -> sqlx::Result<()> {
+        let mut connection = Kept::default();
+        let mut lease = connection.take(&self.probe).await?;
+        let result = sequence::keep(&mut lease).await;
+        if let Some(newest_id) = connection.put(lease, result)? {
+            self.floor.fetch_max(newest_id, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub async fn close(&self) {
@@ -242,7 +256,7 @@ async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T>
 
 async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
     Ok(migrate::is_current(&MIGRATOR, connection).await?
-        && migrate::tables_exist(probe(connection).await)?)
+        && migrate::tables_exist(probe(connection).await.map(drop))?)
 }
 
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it
@@ -251,21 +265,15 @@ async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
 async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let failed_only =
         migrate::tables_exist(query(TABLES).execute(&mut *connection).await.map(drop))?;
-    if failed_only {
-        // A sequence that was emptied by hand gets its row again.
-        let row = MIGRATOR.iter().find(|migration| migration.version == SEQUENCE_ROW);
-        let row = row.expect("it is among the migrations").sql.clone();
-        connection.execute(row).await?;
-    }
     let version_max = migrate::version_max(&MIGRATOR);
     let forgotten = queries::mysql::forget_migrations(connection, version_max, failed_only).await;
     migrate::tables_exist(forgotten).map(drop)
 }
 
 /// Fails unless everything that requests need can be read. Costs the same however full the tables
-/// are.
-async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    query(TABLES).fetch_optional(connection).await?.ok_or_else(migrate::not_migrated).map(drop)
+/// are. Returns the floor of the ids.
+async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<MessageId> {
+    query_scalar(TABLES).fetch_one(connection).await
 }
 
 /// Makes a new connection fit for requests. Returns the longest packet that it takes, in bytes.

@@ -23,7 +23,7 @@ pub const USERS_AFTER: Statement =
     Statement::select("users", "select name from users where name > ? order by name limit ?");
 
 macro_rules! queries {
-    ($module:ident, $database:ty, $insert:path) => {
+    ($module:ident, $database:ty) => {
         pub mod $module {
             use super::{
                 MESSAGE_BY_ID, NEWEST_MESSAGES, OLDEST_MESSAGES, USERS_AFTER, up_to_power_of_two,
@@ -34,7 +34,6 @@ macro_rules! queries {
             };
             use std::collections::{BTreeSet, HashMap, HashSet};
             use uuid::Uuid;
-            pub use $insert;
 
             type Connection = <$database as Database>::Connection;
 
@@ -136,8 +135,8 @@ macro_rules! queries {
     };
 }
 
-queries!(mysql, sqlx::MySql, crate::store::transaction::insert);
-queries!(sqlite, sqlx::Sqlite, crate::store::sqlite::insert);
+queries!(mysql, sqlx::MySql);
+queries!(sqlite, sqlx::Sqlite);
 
 /// Repeats the last item until there are a power of two, so that lists of any length make a handful
 /// of prepared statements.

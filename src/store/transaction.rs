@@ -1,16 +1,17 @@
-//! The transaction that stores a batch on MySQL, as one packet.
+//! How a batch is stored on MySQL: as one packet of several statements.
 //!
-//! A batch takes its ids under the lock of the sequence's only row and holds it until the commit,
-//! so that messages become visible in the order of their ids, whichever server stores them. All
-//! batches of all servers wait for that lock. Therefore the whole transaction is one packet: once
-//! it has arrived, the database finishes it alone, even if this server is paused, killed or cut off
-//! meanwhile. Prepared statements cannot be sent like that, so values are literals, and all of them
-//! are hexadecimal: that has one meaning under every `sql_mode` and character set.
+//! The ids follow the newest committed message. Two servers that choose at the same time choose the
+//! same ids, and the primary key lets only one of them commit; the other one chooses again. So
+//! messages become visible in the order of their ids, whichever server stores them. Servers that
+//! meet like that take turns for a while, by a lock that is released in the order of arrival.
+//!
+//! Once a packet has arrived, the database finishes it alone, even if this server is paused, killed
+//! or cut off meanwhile. Prepared statements cannot be sent like that, so values are literals, and
+//! all of them are hexadecimal: that has one meaning under every `sql_mode` and character set.
 
 use super::{
     database::Inserted,
-    error::{InsertError, Trouble},
-    migrate,
+    error::{InsertError, Trouble, is_unique_violation},
 };
 use crate::{
     message::{MessageId, NewMessage},
@@ -19,8 +20,8 @@ use crate::{
 use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, MySqlConnection, Row, mysql::MySqlRow};
-use std::fmt::Write;
-use tracing::warn;
+use std::{fmt::Write, time::Duration};
+use tokio::time::Instant;
 
 /// What traces show of it, on both databases.
 pub const INSERT: Statement = Statement {
@@ -29,29 +30,31 @@ pub const INSERT: Statement = Statement {
     text: "insert into messages (id, dedup, user, text, created_at) values (?, ?, ?, ?, ?)",
 };
 
-/// A statement that fails ends the packet early, with its locks held until this server closes the
-/// connection. If the server is paused or cut off just then, the database closes it after a second.
+/// Around a packet with names, and around one that takes its turn. A statement that fails ends the
+/// packet early, with locks held until this server closes the connection. If it is paused or cut
+/// off just then, the database closes it after a second.
 const BEGIN: &str = "set session wait_timeout = 1; start transaction;";
+const COMMIT: &str = "; commit; set session wait_timeout = @@global.wait_timeout";
 
 /// Which statement of a packet, counted from 0, inserts the names of new users, if there are any.
 const NAMES: usize = 2;
 
-/// Takes the sequence's lock.
-const LOCK: &str = "select last_id from message_sequence where id = 1 for update;";
+/// Waits for its turn.
+const LOCK: &str = "select id from message_sequence where id = 1 for update;";
 
-/// Chooses the ids and the time. The ids are larger than those of all committed messages, also of
-/// those that an operator inserted by hand or restored from a dump.
-const CHOOSE: &str = "set @last_id = (select greatest(last_id, \
-     (select coalesce(max(id), 0) from messages)) from message_sequence where id = 1), \
-     @created_at = (select greatest(last_created_at, utc_timestamp(3)) \
-     from message_sequence where id = 1);";
-
-/// Makes the choice the sequence's new state and returns it. Vitess knows no `= default`.
-const ADVANCE: (&str, &str) = (
-    "update message_sequence set last_created_at = @created_at, last_id = @last_id + ",
-    " where id = 1; select last_id, last_created_at from message_sequence where id = 1; \
-     commit; set session wait_timeout = @@global.wait_timeout",
+/// Chooses the ids and the time, which follow those of all committed messages. What goes between
+/// the two is the floor of the ids (see `sequence.rs`).
+const CHOOSE: (&str, &str) = (
+    "set @last_id = (select greatest(coalesce(max(id), 0), ",
+    ") from messages), @created_at = (select coalesce((select greatest(created_at, \
+     utc_timestamp(3)) from messages order by id desc limit 1), utc_timestamp(3)));",
 );
+
+/// Returns the choice.
+const CHOSEN: &str = ";select cast(@last_id as signed), cast(@created_at as datetime(3))";
+
+/// How long batches take turns after another server's was met.
+const TURNS_FOR: Duration = Duration::from_secs(1);
 
 /// The most bytes that a packet has besides its messages.
 const FIXED_BYTES_MAX: usize = 2_048;
@@ -81,54 +84,75 @@ fn packet_bytes(message: &NewMessage) -> usize {
     128 + 4 * message.user.as_str().len() + 2 * message.text.as_str().len()
 }
 
+/// Whether batches of other servers compete with those of this one.
+#[derive(Debug, Default)]
+pub struct Competition {
+    until: Option<Instant>,
+}
+
+impl Competition {
+    fn is_on(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
 /// Stores messages, and these names: all or nothing. After an error the connection may hold locks,
 /// so it has to be closed.
 pub async fn insert(
     connection: &mut MySqlConnection,
+    competition: &mut Competition,
+    floor: MessageId,
     batch: &[&NewMessage],
     new_names: &[&str],
 ) -> Result<Inserted, InsertError> {
-    let packet = AssertSqlSafe(packet(batch, new_names));
-    let mut results = connection.fetch_many(sqlx::raw_sql(packet));
-    let mut statements = 0;
-    let mut rows: Vec<MySqlRow> = Vec::new();
-    loop {
-        match results.try_next().await {
-            Ok(Some(Either::Left(_))) => {
-                statements += 1;
-                if rows.is_empty() && statements > NAMES + usize::from(!new_names.is_empty()) {
-                    return Err(migrate::not_migrated().into()); // The sequence has no row.
-                }
-            }
-            Ok(Some(Either::Right(row))) => rows.push(row),
-            Ok(None) => break,
-            Err(error)
-                if statements == NAMES
-                    && !new_names.is_empty()
-                    && Trouble::of(&error) == Some(Trouble::Locked) =>
-            {
-                return Err(InsertError::NameLocked(error));
-            }
-            Err(error) => return Err(error.into()),
-        }
+    let take_turns = competition.is_on();
+    let packet = |take_turns| packet(floor, batch, new_names, take_turns);
+    let (error, statement) = match send(connection, packet(take_turns)).await {
+        Ok(inserted) => return Ok(inserted),
+        Err(failed) => failed,
+    };
+    // Another server's batch has the ids, or some of these messages are stored. After a lock that
+    // was waited for in vain the next batch does without.
+    let collided = is_unique_violation(&error);
+    competition.until = collided.then(|| Instant::now() + TURNS_FOR);
+    let waited_for_name = !new_names.is_empty() && statement == NAMES;
+    if waited_for_name && Trouble::of(&error) == Some(Trouble::Locked) {
+        return Err(InsertError::NameLocked(error));
     }
-    let [before, after] = rows.as_slice() else { return Err(sqlx::Error::RowNotFound.into()) };
-    let (before, last_id): (MessageId, MessageId) = (before.try_get(0)?, after.try_get(0)?);
-    let first_id = last_id + 1 - batch.len().cast_signed() as i64;
-    if first_id > before + 1 {
-        warn!(
-            message.id = first_id,
-            message_sequence.last_id = before,
-            "Messages were inserted beside the servers; new ids follow theirs"
-        );
+    if collided && !take_turns && new_names.is_empty() {
+        // No transaction was begun, so none is open.
+        return Ok(send(connection, packet(true)).await.map_err(|(error, _)| error)?);
     }
-    Ok(Inserted { first_id, created_at: after.try_get(1)? })
+    Err(error.into())
 }
 
-fn packet(batch: &[&NewMessage], new_names: &[&str]) -> String {
+/// Returns the number of the statement that failed, counted from 0, with its error.
+async fn send(
+    connection: &mut MySqlConnection,
+    packet: String,
+) -> Result<Inserted, (sqlx::Error, usize)> {
+    let mut results = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(packet)));
+    let (mut statements, mut chosen) = (0, None);
+    loop {
+        match results.try_next().await {
+            Ok(Some(Either::Left(_))) => statements += 1,
+            Ok(Some(Either::Right(row))) => chosen = Some(row),
+            Ok(None) => break,
+            Err(error) => return Err((error, statements)),
+        }
+    }
+    let inserted = |row: MySqlRow| {
+        let last_id: MessageId = row.try_get(0)?;
+        Ok(Inserted { first_id: last_id + 1, created_at: row.try_get(1)? })
+    };
+    chosen.ok_or(sqlx::Error::RowNotFound).and_then(inserted).map_err(|error| (error, statements))
+}
+
+fn packet(floor: MessageId, batch: &[&NewMessage], new_names: &[&str], take_turns: bool) -> String {
     let bytes: usize = batch.iter().map(|message| packet_bytes(message)).sum();
     let mut sql = String::with_capacity(FIXED_BYTES_MAX + bytes);
-    sql.push_str(BEGIN);
+    let in_transaction = take_turns || !new_names.is_empty();
+    sql.push_str(if in_transaction { BEGIN } else { "" });
     for (index, name) in new_names.iter().enumerate() {
         // Leaves out the names that another session has stored meanwhile.
         sql.push_str(if index == 0 { "insert ignore into users (name) values (" } else { ",(" });
@@ -136,12 +160,12 @@ fn packet(batch: &[&NewMessage], new_names: &[&str]) -> String {
         sql.push(')');
     }
     sql.push_str(if new_names.is_empty() { "" } else { ";" });
-    sql.push_str(LOCK);
-    sql.push_str(CHOOSE);
+    sql.push_str(if take_turns { LOCK } else { "" });
+    // Writing to a `String` cannot fail.
+    let _ = write!(sql, "{}{floor}{}", CHOOSE.0, CHOOSE.1);
     sql.push_str("insert into messages (id, dedup, user, text, created_at) values ");
     for (index, message) in batch.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
-        // Writing to a `String` cannot fail.
         let _ = write!(sql, "{separator}(@last_id+{},x'", index + 1);
         HEXLOWER.encode_append(message.dedup.as_bytes(), &mut sql);
         sql.push_str("',");
@@ -150,7 +174,8 @@ fn packet(batch: &[&NewMessage], new_names: &[&str]) -> String {
         push_text(&mut sql, message.text.as_str());
         sql.push_str(",@created_at)");
     }
-    let _ = write!(sql, ";{}{}{}", ADVANCE.0, batch.len(), ADVANCE.1);
+    sql.push_str(CHOSEN);
+    sql.push_str(if in_transaction { COMMIT } else { "" });
     sql
 }
 
@@ -174,7 +199,7 @@ mod tests {
         while !rest.is_empty() {
             let count = fitting(rest.iter(), packet_bytes_max).max(1);
             let batch: Vec<_> = rest[..count].iter().collect();
-            let length = packet(&batch, &["bob"]).len();
+            let length = packet(MessageId::MAX, &batch, &["bob"], true).len();
             assert!(length < packet_bytes_max.min(PACKET_BYTES_MAX), "{length}");
             packets.push(count);
             rest = &rest[count..];

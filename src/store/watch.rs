@@ -56,6 +56,8 @@ async fn watch(database: &Database) -> sqlx::Error {
                 return error;
             }
         }
+        // The next time will do as well.
+        timeout(PROBE_TIMEOUT, database.keep_sequence()).await.ok();
     }
 }
 
