@@ -42,7 +42,7 @@ pub struct Calls<Q, A> {
 pub struct Call<Q, A> {
     pub question: Q,
     pub deadline: Instant,
-    /// The spans of who asks, and of the operation that serves it.
+    /// The span of who asks, and the one to link it to: of an operation that began for others too.
     asked_by: Linkable,
     served_by: Linkable,
     answer: oneshot::Sender<(Result<A, StoreError>, Linkable)>,
@@ -100,7 +100,8 @@ pub fn operation<Q, A>(
     let asked_by = calls.iter().map(|call| call.asked_by.as_deref());
     let operation = Operation::begin(name, inbox, asked_by);
     let served_by = operation.span_context();
-    for call in calls {
+    // The first is the operation's parent.
+    for call in calls.iter_mut().filter(|call| call.asked_by.is_some()).skip(1) {
         call.served_by.clone_from(&served_by);
     }
     operation

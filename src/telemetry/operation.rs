@@ -6,14 +6,15 @@ use super::{
 };
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanContext, SpanKind, TraceContextExt, Tracer},
+    trace::{SpanContext, SpanKind, TraceContextExt, Tracer},
 };
 use std::sync::Arc;
 
 /// Measures how many requests it serves, and shows it to each of their traces.
 ///
-/// Its span stands in the trace of the first request that is sampled, and has links to all of them,
-/// up to a limit of the SDK; each of them gets a link back. When none is sampled there is no span.
+/// Its span is a child of the first request that is sampled; the others link to it. When none is
+/// sampled there is no span. It has no links itself: with one in each direction, a viewer that
+/// takes what a span links to for its parent meets a cycle (Jaeger draws a blank page).
 #[derive(Debug)]
 pub struct Operation(Context);
 
@@ -28,15 +29,12 @@ impl Operation {
         let label = KeyValue::new("chat.inbox", inbox);
         instruments().batch_size.record(size, std::slice::from_ref(&label));
         let Some(tracer) = tracer() else { return Self(Context::new()) };
-        let sampled: Vec<&SpanContext> = requests.flatten().collect();
-        let Some(first) = sampled.first() else { return Self(Context::new()) };
-        let parent = Context::new().with_remote_span_context((*first).clone());
-        let links = sampled.iter().map(|request| Link::with_context((*request).clone())).collect();
+        let Some(first) = requests.flatten().next() else { return Self(Context::new()) };
+        let parent = Context::new().with_remote_span_context(first.clone());
         let span = tracer
             .span_builder(name)
             .with_kind(SpanKind::Internal)
             .with_attributes([label, KeyValue::new("chat.batch.size", size.cast_signed())])
-            .with_links(links)
             .start_with_context(tracer, &parent);
         Self(parent.with_span(span))
     }
@@ -46,7 +44,7 @@ impl Operation {
         self.0.clone()
     }
 
-    /// For the link back.
+    /// For the links of the other requests.
     pub fn span_context(&self) -> Linkable {
         self.0.has_active_span().then(|| Arc::new(self.0.span().span_context().clone()))
     }

@@ -26,10 +26,6 @@ use opentelemetry_sdk::{
 use std::{env, sync::Arc};
 use uuid::Uuid;
 
-/// A batch of posts has up to 256 requests and a link to each; a shared read may have more, and
-/// shows the first of them. The SDK keeps 128 by itself.
-const LINKS_MAX: u32 = 1_024;
-
 /// Spans that may wait for the collector, as the specification has it.
 const SPANS_MAX: usize = 2_048;
 
@@ -146,10 +142,6 @@ pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Back
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
         .with_span_processor(Admission { backlog: Arc::clone(&backlog), next: queue });
-    let provider = match variable("OTEL_SPAN_LINK_COUNT_LIMIT") {
-        Some(_) => provider,
-        None => provider.with_max_links_per_span(LINKS_MAX),
-    };
     Ok((provider.build(), backlog))
 }
 
