@@ -145,7 +145,9 @@ async fn send(
         let last_id: MessageId = row.try_get(0)?;
         Ok(Inserted { first_id: last_id + 1, created_at: row.try_get(1)? })
     };
-    chosen.ok_or(sqlx::Error::RowNotFound).and_then(inserted).map_err(|error| (error, statements))
+    // It may be stored all the same, as after a lost connection.
+    let cut_short = || sqlx::Error::Protocol("the answer to a batch was cut short".into());
+    chosen.ok_or_else(cut_short).and_then(inserted).map_err(|error| (error, statements))
 }
 
 fn packet(floor: MessageId, batch: &[&NewMessage], new_names: &[&str], take_turns: bool) -> String {
