@@ -3,6 +3,7 @@
 use super::{database::Purpose, error::Trouble, lease::Kept, migrate, queries, sequence};
 use crate::{config::Migrate, message::MessageId};
 use anyhow::Context;
+use log::LevelFilter;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
     migrate::Migrator,
@@ -38,8 +39,7 @@ const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "perf
 /// How many tasks keep a connection: group commit and the two shared reads.
 const LANES: u32 = 3;
 
-/// How long a call waits for a connection. Far below sqlx's 30 s, so that waiting clients hear of
-/// trouble while they still listen.
+/// How long a call waits for a connection: sqlx's 30 s are longer than clients listen.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The same for probing. sqlx tries a port that refuses again until this is over.
@@ -48,7 +48,7 @@ const PROBE_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long connecting and each small step of preparing may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long one attempt waits for another server's migration. Well inside [`STEP_TIMEOUT`].
+/// How long one attempt waits for another server's migration, inside [`STEP_TIMEOUT`].
 const LOCK_WAIT_SECONDS: u32 = 3;
 
 /// What holds in the sessions of this server, whatever the database's defaults are: only committed
@@ -232,8 +232,9 @@ impl MySql {
 
 fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
     let options: MySqlConnectOptions = url.parse().ok().context(INVALID_URL)?;
-    // The server's own SQL mode is kept: some services refuse to change it, and nothing here needs
-    // to.
+    // sqlx would log a slow statement as a whole, and a packet of messages holds their texts.
+    let options = options.log_slow_statements(LevelFilter::Off, Duration::ZERO);
+    // The server's own SQL mode is kept: some services refuse to change it.
     Ok(options.pipes_as_concat(false).no_engine_substitution(false))
 }
 
@@ -270,8 +271,7 @@ async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Resul
     migrate::tables_exist(forgotten).map(drop)
 }
 
-/// Fails unless everything that requests need can be read. Costs the same however full the tables
-/// are. Returns the floor of the ids.
+/// Fails unless everything that requests need can be read. Returns the floor of the ids.
 async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<MessageId> {
     query_scalar(TABLES).fetch_one(connection).await
 }

@@ -1,10 +1,12 @@
 //! What stands in the log, as a person or a machine reads it.
 
 use crate::{
-    harness::{TestDatabase, client},
-    process,
+    harness::{TestDatabase, client, connect_mysql, eventually, fetch},
+    process::{self, Process},
+    sequence::LOCK_MESSAGES,
 };
 use serde_json::json;
+use sqlx::Executor;
 use std::process::Stdio;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -53,4 +55,20 @@ async fn no_client_can_forge_a_line_of_the_log() {
             assert!(!line.starts_with("{\"level") && !line.contains("\"message\":\"forged\""));
         }
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_slow_statement_leaves_no_text_of_a_message_in_the_log() {
+    let database = TestDatabase::new();
+    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    server.wait_until_ready().await;
+    let mut other = connect_mysql(&database.url).await.unwrap();
+    other.execute("begin").await.unwrap();
+    other.execute(LOCK_MESSAGES).await.unwrap();
+    assert_eq!(server.post("bob", "secret").send().await.unwrap().status(), 503);
+    fetch(format!("{}/unknown", server.url)).await.unwrap();
+    let log = || server.log().iter().map(ToString::to_string).collect::<String>();
+    eventually("the last line is there", || async { log().contains("/unknown") }).await;
+    assert!(!log().contains("736563726574"), "{}", log());
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// Locks the end of the messages, where new ones would come.
-const LOCK_MESSAGES: &str = "select * from messages for update";
+pub const LOCK_MESSAGES: &str = "select * from messages for update";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a database server: make test"]
