@@ -1,8 +1,8 @@
 //! What the process knows of its own fitness: whether the database serves, and whether it is
 //! stopping. Written by `store/watch.rs` and `app.rs`, read by every request and by `/readyz`.
 
-use crate::store::Trouble;
-use std::sync::OnceLock;
+use crate::store::{Distance, Trouble};
+use std::sync::{Arc, OnceLock};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -22,6 +22,7 @@ pub struct DatabaseState {
 
 #[derive(Debug)]
 pub struct Health {
+    pub distance: Arc<Distance>,
     database: watch::Sender<DatabaseState>,
     started_at: OffsetDateTime,
     served_since: OnceLock<OffsetDateTime>,
@@ -38,6 +39,7 @@ impl Default for Health {
             changes: 0,
         };
         Self {
+            distance: Arc::default(),
             database: watch::Sender::new(starting),
             started_at,
             served_since: OnceLock::new(),

@@ -14,9 +14,9 @@ use tracing::debug;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// How long one attempt may take. A database that keeps silent for so long on one connection may
-/// answer on another. Longer than any wait for a lock (`mysql.rs`), which ends with an error: the
-/// same lock would be in the way on every other connection.
+/// How long one attempt may take, with what the distance adds. A database that keeps silent for so
+/// long on one connection may answer on another. Longer than any wait for a lock (`mysql.rs`), which
+/// ends with an error: the same lock would be in the way on every other connection.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The attempts of one call.
@@ -47,7 +47,7 @@ impl<'a> Attempts<'a> {
         if now >= self.deadline {
             return Err(self.out_of_time());
         }
-        let end = self.deadline.min(now + ATTEMPT_TIMEOUT);
+        let end = self.deadline.min(now + ATTEMPT_TIMEOUT + self.health.distance.allowance());
         match timeout_at(end, operation).await {
             Ok(Ok(value)) => return Ok(Some(value)),
             Ok(Err(error)) => self.note(error)?,

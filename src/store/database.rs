@@ -1,6 +1,7 @@
 //! One interface over the two kinds of database: each method is one operation on one connection.
 
 use super::{
+    distance::Distance,
     error::{InsertError, Trouble},
     lease::Kept,
     mysql::MySql,
@@ -41,11 +42,11 @@ pub enum Database {
 }
 
 impl Database {
-    pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
+    pub fn new(url: &str, connections_max: u32, distance: Arc<Distance>) -> anyhow::Result<Self> {
         // The message must not repeat the URL, which may hold a password.
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("mysql" | "mariadb") => {
-                Ok(Self::MySql(Arc::new(MySql::new(url, connections_max)?)))
+                Ok(Self::MySql(Arc::new(MySql::new(url, connections_max, distance)?)))
             }
             Some("sqlite") => Ok(Self::Sqlite(Arc::new(Sqlite::new(url, connections_max)?))),
             _ => bail!("DATABASE_URL must begin with mysql://, mariadb:// or sqlite://"),
@@ -149,7 +150,7 @@ macro_rules! run {
     ($self:ident, $query:ident ( $($argument:expr),* )) => {
         match &$self.database {
             Database::MySql(database) => {
-                let mut lease = $self.mysql.take(database.pool($self.purpose)).await?;
+                let mut lease = database.take(&mut $self.mysql, $self.purpose).await?;
                 let result = queries::mysql::$query(&mut lease, $($argument),*).await;
                 $self.mysql.put(lease, result)
             }
@@ -185,7 +186,7 @@ impl Session {
         let call = pin!(async {
             match &self.database {
                 Database::MySql(database) => {
-                    let mut lease = self.mysql.take(database.pool(self.purpose)).await?;
+                    let mut lease = database.take(&mut self.mysql, self.purpose).await?;
                     let (competition, floor) = (&mut self.competition, database.floor());
                     let insert =
                         transaction::insert(&mut lease, competition, floor, batch, &new_names);

@@ -12,6 +12,7 @@
 
 mod attempts;
 mod database;
+mod distance;
 mod error;
 mod inbox;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod interleavings;
 mod lease;
 mod migrate;
 mod mysql;
+mod mysql_session;
 mod page;
 mod posts;
 mod queries;
@@ -29,6 +31,7 @@ mod transaction;
 mod watch;
 
 pub use database::PoolUse;
+pub use distance::Distance;
 pub use error::{StoreError, Trouble};
 pub use page::Page;
 pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
@@ -89,7 +92,8 @@ impl Store {
     /// # Errors
     /// When the URL is not that of a database of ours.
     pub fn new(options: &StoreOptions<'_>, health: Arc<Health>) -> anyhow::Result<Self> {
-        let database = Database::new(options.url, options.connections_max)?;
+        let distance = Arc::clone(&health.distance);
+        let database = Database::new(options.url, options.connections_max, distance)?;
         let tasks = TaskTracker::new();
         let shared = || (database.session(Purpose::SharedReads), Arc::clone(&health));
         let (session, its_health) = shared();

@@ -1,6 +1,15 @@
 //! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
 
-use super::{database::Purpose, error::Trouble, lease::Kept, migrate, queries, sequence};
+use super::{
+    database::Purpose,
+    distance::{Distance, within},
+    error::Trouble,
+    lease::{Kept, Lease},
+    migrate,
+    mysql_session::{SETTINGS, set_up},
+    queries,
+    sequence::{self, Ids},
+};
 use crate::{config::Migrate, message::MessageId};
 use anyhow::Context;
 use log::LevelFilter;
@@ -8,7 +17,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
     migrate::Migrator,
     mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
-    query, query_as, query_scalar,
+    query, query_scalar,
 };
 use std::{
     io,
@@ -16,9 +25,9 @@ use std::{
         Arc,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
 use url::Url;
 
@@ -39,27 +48,15 @@ const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "perf
 /// How many tasks keep a connection: group commit and the two shared reads.
 const LANES: u32 = 3;
 
-/// How long a call waits for a connection: sqlx's 30 s are longer than clients listen.
+/// How long a call waits for a connection: sqlx's 30 s are longer than clients listen. All time
+/// limits here grow with the distance.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The same for probing. sqlx tries a port that refuses again until this is over.
-const PROBE_ACQUIRE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// How long connecting and each small step of preparing may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long one attempt waits for another server's migration, inside [`STEP_TIMEOUT`].
 const LOCK_WAIT_SECONDS: u32 = 3;
-
-/// What holds in the sessions of this server, whatever the database's defaults are: only committed
-/// rows are read, each statement is committed, and a wait for another session's lock on a row or a
-/// table ends after this many seconds. By default it takes 50 s or days, longer than any deadline.
-const SETTINGS: &str = "set session transaction isolation level repeatable read; \
-     set session autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 2";
-
-/// Reads all tables, however full they are.
-const TABLES: &str = "select coalesce(max(last_id), 0), exists (select 1 from messages), \
-     exists (select 1 from users) from message_sequence";
 
 /// Connections are replaced after this time, so that a failover or a new password reaches them all.
 const CONNECTION_LIFETIME: Duration = Duration::from_mins(30);
@@ -76,12 +73,15 @@ pub struct MySql {
     database: String,
     /// The longest packet that the database takes, in bytes; known with the first connection.
     packet_bytes_max: Arc<AtomicUsize>,
+    distance: Arc<Distance>,
+    /// The connection of the probe, and what it found.
+    probed: Mutex<(Kept<sqlx::MySql>, Ids)>,
     /// All new ids are larger.
     floor: AtomicI64,
 }
 
 impl MySql {
-    pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
+    pub fn new(url: &str, connections_max: u32, distance: Arc<Distance>) -> anyhow::Result<Self> {
         let (options, server) = (connect_options(url)?, connect_options(&without_path(url)?)?);
         let database = options.get_database().unwrap_or_default().to_owned();
         anyhow::ensure!(!database.is_empty(), "DATABASE_URL names no database: it ends with /NAME");
@@ -89,11 +89,8 @@ impl MySql {
             !SYSTEM_DATABASES.contains(&database.to_ascii_lowercase().as_str()),
             "DATABASE_URL names {database}, which belongs to the database server itself"
         );
-        let pool = MySqlPoolOptions::new()
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .max_lifetime(CONNECTION_LIFETIME);
-        let probe = pool.clone().max_connections(1).acquire_timeout(PROBE_ACQUIRE_TIMEOUT);
-        let probe = probe.after_connect(|connection, _| {
+        let pool = MySqlPoolOptions::new().max_lifetime(CONNECTION_LIFETIME);
+        let probe = pool.clone().max_connections(1).after_connect(|connection, _| {
             Box::pin(async { connection.execute(SETTINGS).await.map(drop) })
         });
         let packet_bytes_max = Arc::new(AtomicUsize::new(usize::MAX));
@@ -111,17 +108,26 @@ impl MySql {
             lanes: pool.max_connections(LANES).connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
             packet_bytes_max,
+            distance,
+            probed: Mutex::default(),
             floor: AtomicI64::new(0),
             server,
             database,
         })
     }
 
-    pub const fn pool(&self, purpose: Purpose) -> &MySqlPool {
-        match purpose {
+    /// The kept connection, or a new one from the pool for this purpose.
+    pub async fn take(
+        &self,
+        kept: &mut Kept<sqlx::MySql>,
+        purpose: Purpose,
+    ) -> sqlx::Result<Lease<sqlx::MySql>> {
+        let pool = match purpose {
             Purpose::Posts | Purpose::SharedReads => &self.lanes,
             Purpose::OtherReads => &self.pool,
-        }
+        };
+        let limit = ACQUIRE_TIMEOUT + self.distance.allowance();
+        timeout(limit, kept.take(pool)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     pub const fn pools(&self) -> [(&'static str, &MySqlPool); 3] {
@@ -133,29 +139,36 @@ impl MySql {
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
-        let mut connection = step(self.connect_or_create(migrate)).await?;
+        let begun = Instant::now();
+        let mut connection = self.step(self.connect_or_create(migrate)).await?;
+        let connected = Instant::now();
         // The other settings are not for migrations, which may have to wait; but a server that is
         // paused while it migrates must not keep the others from it for long.
-        step(connection.execute("set session autocommit = 1, wait_timeout = 5")).await?;
-        if step(is_current(&mut connection)).await? {
-            return step(connection.close()).await;
+        self.step(connection.execute("set session autocommit = 1, wait_timeout = 5")).await?;
+        self.distance.set(connected - begun, connected.elapsed());
+        if self.step(is_current(&mut connection)).await? {
+            return self.step(connection.close()).await;
         }
         if migrate == Migrate::Off {
-            step(connection.close()).await?;
+            self.step(connection.close()).await?;
             return Err(migrate::not_migrated());
         }
-        // The lock ends with the connection, so a server that dies while it holds it blocks nobody.
-        step(self.lock_migrations(&mut connection)).await?;
-        step(forget_what_is_missing(&mut connection)).await?;
+        // The lock ends with the connection, so a server that dies while it holds it blocks no one.
+        self.step(self.lock_migrations(&mut connection)).await?;
+        self.step(forget_what_is_missing(&mut connection)).await?;
         migrate::apply(&MIGRATOR, &mut connection).await?;
-        step(connection.close()).await
+        self.step(connection.close()).await
     }
 
     pub async fn probe(&self) -> sqlx::Result<()> {
-        let mut connection = Kept::default();
+        let mut probed = self.probed.lock().await;
+        let (connection, ids) = &mut *probed;
         let mut lease = connection.take(&self.probe).await?;
-        let result = probe(&mut lease).await;
-        self.floor.store(connection.put(lease, result)?, Ordering::Relaxed);
+        let begun = Instant::now();
+        let result = sequence::look(&mut lease).await;
+        self.distance.note_round_trip(begun.elapsed());
+        *ids = connection.put(lease, result)?;
+        self.floor.store(ids.floor(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -164,13 +177,14 @@ impl MySql {
     }
 
     pub async fn keep_sequence(&self) -> sqlx::Result<()> {
-        let mut connection = Kept::default();
-        let mut lease = connection.take(&self.probe).await?;
-        let result = sequence::keep(&mut lease).await;
-        if let Some(newest_id) = connection.put(lease, result)? {
-            self.floor.fetch_max(newest_id, Ordering::Relaxed);
+        let mut probed = self.probed.lock().await;
+        let (connection, ids) = &mut *probed;
+        if ids.are_recorded() {
+            return Ok(());
         }
-        Ok(())
+        let mut lease = connection.take(&self.probe).await?;
+        let result = sequence::record(&mut lease, *ids).await;
+        connection.put(lease, result)
     }
 
     pub async fn close(&self) {
@@ -216,6 +230,10 @@ impl MySql {
         }
     }
 
+    async fn step<T>(&self, step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        within(STEP_TIMEOUT + self.distance.allowance(), step).await
+    }
+
     /// Waits for the right to migrate, which one connection of the whole server has at a time.
     async fn lock_migrations(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
         // Lock names are shared by all databases of a server and at most 64 characters long.
@@ -250,51 +268,17 @@ fn without_path(url: &str) -> anyhow::Result<String> {
     Ok(url.into())
 }
 
-async fn step<T>(step: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let timed_out = || Err(io::Error::from(io::ErrorKind::TimedOut).into());
-    timeout(STEP_TIMEOUT, step).await.unwrap_or_else(|_| timed_out())
-}
-
 async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
     Ok(migrate::is_current(&MIGRATOR, connection).await?
-        && migrate::tables_exist(probe(connection).await.map(drop))?)
+        && migrate::tables_exist(sequence::look(connection).await.map(drop))?)
 }
 
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it
 /// marked as begun; and somebody may have dropped a table whose migration is marked as done. All
 /// of ours can run again; without the mark, they do.
 async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    let failed_only =
-        migrate::tables_exist(query(TABLES).execute(&mut *connection).await.map(drop))?;
+    let failed_only = migrate::tables_exist(sequence::look(connection).await.map(drop))?;
     let version_max = migrate::version_max(&MIGRATOR);
     let forgotten = queries::mysql::forget_migrations(connection, version_max, failed_only).await;
     migrate::tables_exist(forgotten).map(drop)
-}
-
-/// Fails unless everything that requests need can be read. Returns the floor of the ids.
-async fn probe(connection: &mut MySqlConnection) -> sqlx::Result<MessageId> {
-    query_scalar(TABLES).fetch_one(connection).await
-}
-
-/// Makes a new connection fit for requests. Returns the longest packet that it takes, in bytes.
-async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<usize> {
-    connection.execute(SETTINGS).await?;
-    let variables: Vec<(String, String)> = query_as(
-        "show session variables where variable_name in ('max_allowed_packet', 'version', 'wsrep_on')",
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let variable = |wanted| variables.iter().find(|(name, _)| name == wanted).map(|(_, v)| &**v);
-    if variable("wsrep_on") == Some("ON") {
-        // A read waits until this node has what was committed on the others before it. Probing
-        // does not, so that a node which lags behind is slow, but not unready.
-        connection.execute("set session wsrep_sync_wait = 1").await?;
-    }
-    if variable("version").is_some_and(|version| version.contains("Vitess")) {
-        // Vitess ignores `wait_timeout` (see `transaction.rs`). This ends a transaction as a whole,
-        // including its wait for a lock; the unit is milliseconds.
-        connection.execute("set session transaction_timeout = 2000").await?;
-    }
-    let packet_bytes_max = variable("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
-    Ok(packet_bytes_max.unwrap_or(usize::MAX))
 }

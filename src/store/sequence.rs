@@ -6,39 +6,56 @@
 //! recorded in `message_sequence`, within a second after its post, and new ids are above it.
 
 use crate::message::MessageId;
-use sqlx::{MySqlConnection, query, query_as, query_scalar};
-use time::OffsetDateTime;
+use sqlx::{FromRow, MySqlConnection, query, query_as, query_scalar};
 use tracing::warn;
 
-const NEWEST: &str = "select id, created_at, (select max(last_id) from message_sequence) \
-     from messages order by id desc limit 1";
+/// Reads all tables, however full they are.
+const LOOK: &str = "select coalesce((select max(id) from messages), 0) as newest, \
+     (select max(last_id) from message_sequence) as recorded, exists (select 1 from users)";
 
-const RECORD: &str = "insert into message_sequence (id, last_id, last_created_at) values (1, ?, ?) \
-     on duplicate key update last_created_at = values(last_created_at), \
-     last_id = greatest(last_id, values(last_id))";
+const RECORD: &str = "insert into message_sequence (id, last_id, last_created_at) \
+     values (1, ?, utc_timestamp(3)) \
+     on duplicate key update last_id = greatest(last_id, ?), last_created_at = utc_timestamp(3)";
 
-/// Records the newest message, if that is not done yet, and returns its id.
-pub async fn keep(connection: &mut MySqlConnection) -> sqlx::Result<Option<MessageId>> {
-    let newest: Option<(MessageId, OffsetDateTime, Option<MessageId>)> =
-        query_as(NEWEST).fetch_optional(&mut *connection).await?;
-    let Some((newest_id, created_at, recorded)) = newest else { return Ok(None) };
-    if recorded >= Some(newest_id) {
-        return Ok(None);
+/// What a look found.
+#[derive(Clone, Copy, Debug, Default, FromRow)]
+pub struct Ids {
+    newest: MessageId,
+    recorded: Option<MessageId>,
+}
+
+impl Ids {
+    /// All new ids are larger.
+    pub fn floor(self) -> MessageId {
+        self.newest.max(self.recorded.unwrap_or_default())
     }
-    query(RECORD).bind(newest_id).bind(created_at).execute(&mut *connection).await?;
+
+    pub fn are_recorded(self) -> bool {
+        self.recorded.unwrap_or_default() >= self.newest
+    }
+}
+
+/// Fails unless everything that requests need can be read.
+pub async fn look(connection: &mut MySqlConnection) -> sqlx::Result<Ids> {
+    query_as(LOOK).fetch_one(connection).await
+}
+
+/// Records the newest id.
+pub async fn record(connection: &mut MySqlConnection, ids: Ids) -> sqlx::Result<()> {
+    query(RECORD).bind(ids.newest).bind(ids.newest).execute(&mut *connection).await?;
     // Servers leave no gaps, so a gap shows that a person inserted or deleted messages.
-    let Some(recorded) = recorded else { return Ok(Some(newest_id)) };
+    let Some(recorded) = ids.recorded else { return Ok(()) };
     let messages: i64 = query_scalar("select count(*) from messages where id > ? and id <= ?")
         .bind(recorded)
-        .bind(newest_id)
+        .bind(ids.newest)
         .fetch_one(connection)
         .await?;
-    if messages < newest_id - recorded {
+    if messages < ids.newest - recorded {
         warn!(
             message_sequence.last_id = recorded,
-            message.id = newest_id,
+            message.id = ids.newest,
             "Messages were inserted or deleted by hand; new ids follow the newest message"
         );
     }
-    Ok(Some(newest_id))
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod batches;
 mod collector;
 mod collector_trouble;
 mod crash;
+mod distance;
 mod documented;
 mod errors;
 mod file;

@@ -1,10 +1,11 @@
 //! A network between server and database that a test can break.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
     sync::watch,
+    time::sleep,
 };
 use url::Url;
 
@@ -13,6 +14,8 @@ pub enum Network {
     Works,
     /// Connections break, and new ones break at once.
     Cut,
+    /// Each direction takes this long.
+    Slow(Duration),
     /// Connections stay open and nothing passes, as with a peer that vanished.
     Silent,
 }
@@ -75,6 +78,10 @@ async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<
         return;
     }
     let Ok(server) = TcpStream::connect(target).await else { return };
+    if let Network::Slow(delay) = network {
+        // TCP's own round trip.
+        sleep(2 * delay).await;
+    }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
@@ -91,6 +98,9 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, states: watch::Re
         let now = *states.borrow();
         if now.network == Network::Silent || now.silences > at_first.silences {
             std::future::pending::<()>().await;
+        }
+        if let Network::Slow(delay) = now.network {
+            sleep(delay).await;
         }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
