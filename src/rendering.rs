@@ -17,11 +17,21 @@ impl Rendering {
     /// # Errors
     /// When the value has no JSON form, which is a fault of ours.
     pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
-        let body = Bytes::from(serde_json::to_vec(value)?);
+        let body = json_line(value)?;
         let digest = Sha256::digest(&body);
         let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]));
         Ok(Self { body, etag })
     }
+}
+
+/// A JSON body. It ends with a newline, so that a terminal's prompt stands on a line of its own.
+///
+/// # Errors
+/// When the value has no JSON form, which is a fault of ours.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<Bytes> {
+    let mut body = serde_json::to_vec(value)?;
+    body.push(b'\n');
+    Ok(body.into())
 }
 
 /// Whether an `If-None-Match` header names an entity tag, by the weak comparison that RFC 9110,

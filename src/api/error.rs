@@ -2,7 +2,7 @@
 //!
 //! `docs/errors.md` has a section for each code, and a test keeps the two lists equal.
 
-use crate::store::StoreError;
+use crate::{rendering::json_line, store::StoreError};
 use poem::{
     Response,
     error::{MethodNotAllowedError, NotFoundError, ResponseError},
@@ -159,8 +159,7 @@ impl ApiError {
 
     /// The response to send. `allow` has the methods that the path answers, for a 405.
     pub fn respond(&self, trace_id: String, allow: &str) -> Response {
-        let body = serde_json::to_vec(&self.problem(trace_id))
-            .expect("strings and numbers have JSON forms");
+        let body = json_line(&self.problem(trace_id)).expect("strings and numbers have JSON forms");
         let mut response = Response::builder()
             .status(self.status())
             .header(header::CONTENT_TYPE, "application/problem+json")

@@ -1,6 +1,7 @@
 //! Bodies: read under limits, rendered once.
 
 use super::error::{ApiError, Code};
+use crate::rendering::json_line;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mime::Mime;
@@ -31,7 +32,7 @@ impl<T> Rendered<T> {
     /// # Errors
     /// When the value has no JSON form, which is a fault of ours.
     pub fn new(value: &impl Serialize) -> Result<Self, ApiError> {
-        Ok(Self::from(Bytes::from(serde_json::to_vec(value).map_err(ApiError::internal)?)))
+        Ok(Self::from(json_line(value).map_err(ApiError::internal)?))
     }
 }
 

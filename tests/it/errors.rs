@@ -39,6 +39,35 @@ async fn a_method_that_a_path_does_not_answer_is_refused_with_those_that_it_does
 }
 
 #[tokio::test]
+async fn every_json_body_ends_with_one_newline() {
+    let (app, _database) = TestApp::start().await;
+    let post = || app.post("bob", "hi").header("idempotency-key", "k").send();
+    let mut responses = vec![post().await.unwrap(), post().await.unwrap()];
+    for path in [
+        "/messages",
+        "/messages?limit=1",
+        "/messages/1",
+        "/users",
+        "/users?limit=1",
+        "/livez",
+        "/readyz",
+        "/version",
+        "/stats",
+        "/stats/history",
+        "/openapi.json",
+        "/messages/x",
+        "/nowhere",
+    ] {
+        responses.push(app.get(path).await);
+    }
+    for response in responses {
+        let url = response.url().clone();
+        let body = response.text().await.unwrap();
+        assert!(body.ends_with("}\n"), "{url}: {body:?}");
+    }
+}
+
+#[tokio::test]
 async fn head_is_answered_like_get_without_the_body() {
     let (app, _database) = TestApp::start().await;
     app.say("bob", "hi").await;
