@@ -65,17 +65,17 @@ type OperationsApi = (HealthApi, StatsApi, MetricsApi);
 
 /// Everything on one port.
 pub fn all(parts: &Parts) -> App {
-    with_guide((messages(parts), users(parts), operations(parts)), dashboard())
+    with_guide((messages(parts), users(parts), operations(parts)), true)
 }
 
 /// What is left on the public port when the operations endpoints have one of their own.
 pub fn public(parts: &Parts) -> App {
-    with_guide((messages(parts), users(parts)), Vec::new())
+    with_guide((messages(parts), users(parts)), false)
 }
 
 /// The operations endpoints alone, and the dashboard that draws what they say.
 pub fn ops(parts: &Parts) -> App {
-    with_pages(operations(parts), dashboard())
+    with_pages(operations(parts), dashboard(false))
 }
 
 /// Answers every request with the same error; for connections beyond the limit. All but the
@@ -94,9 +94,11 @@ pub fn refusing(parts: &Parts, code: Code) -> App {
     Envelope::around(refuse.boxed(), Routes::of::<(MessagesApi, UsersApi, OperationsApi)>())
 }
 
-fn with_guide<T: OpenApi + 'static>(api: T, others: Vec<Page>) -> App {
-    let mut pages = guide::<T>();
-    pages.extend(others);
+fn with_guide<T: OpenApi + 'static>(api: T, has_dashboard: bool) -> App {
+    let mut pages = guide::<T>(has_dashboard);
+    if has_dashboard {
+        pages.extend(dashboard(true));
+    }
     with_pages(api, pages)
 }
 

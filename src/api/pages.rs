@@ -25,6 +25,10 @@ const DASHBOARD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src
     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
+const HOME: &str = include_str!("pages/index.html");
+const DASHBOARD: &str = include_str!("pages/dashboard.html");
+
 pub struct Page {
     path: &'static str,
     /// Made when first asked for: a server that nobody looks at should start fast and stay small.
@@ -48,17 +52,20 @@ impl Content {
         Self { kind, policy: PAGE_POLICY.to_owned(), body: body.into() }
     }
 
-    fn of_dashboard(kind: &'static str, body: &'static str) -> Self {
+    fn of_dashboard(kind: &'static str, body: impl Into<Bytes>) -> Self {
         Self { policy: DASHBOARD_POLICY.to_owned(), ..Self::new(kind, body) }
     }
 }
 
-/// What says how to use an API.
-pub fn guide<T: OpenApi>() -> Vec<Page> {
+/// What says how to use an API. Links to the dashboard only where that is.
+pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Page> {
+    let home: fn() -> Content = if has_dashboard {
+        || Content::new(HTML, HOME)
+    } else {
+        || Content::new(HTML, without(HOME, "<li><a href=\"/dashboard\">", "</li>\n"))
+    };
     vec![
-        Page::new("/", || {
-            Content::new("text/html; charset=utf-8", include_str!("pages/index.html"))
-        }),
+        Page::new("/", home),
         Page::new("/style.css", || {
             Content::new("text/css; charset=utf-8", include_str!("pages/style.css"))
         }),
@@ -68,13 +75,16 @@ pub fn guide<T: OpenApi>() -> Vec<Page> {
     ]
 }
 
-/// What draws the numbers of `/stats`, so it belongs where that is.
-pub fn dashboard() -> Vec<Page> {
+/// What draws the numbers of `/stats`, so it belongs where that is. Links to the guide only where
+/// that is.
+pub fn dashboard(has_guide: bool) -> Vec<Page> {
+    let dashboard: fn() -> Content = if has_guide {
+        || Content::of_dashboard(HTML, DASHBOARD)
+    } else {
+        || Content::of_dashboard(HTML, without(DASHBOARD, "<nav>", "</nav>\n"))
+    };
     vec![
-        Page::new("/dashboard", || {
-            let html = include_str!("pages/dashboard.html");
-            Content::of_dashboard("text/html; charset=utf-8", html)
-        }),
+        Page::new("/dashboard", dashboard),
         Page::new("/dashboard.css", || {
             let css = include_str!("pages/dashboard.css");
             Content::of_dashboard("text/css; charset=utf-8", css)
@@ -126,6 +136,13 @@ impl DynEndpoint for Pages {
     }
 }
 
+/// A page without the part that begins and ends like this.
+fn without(page: &str, begin: &str, end: &str) -> String {
+    let (before, rest) = page.split_once(begin).expect("the page has this part");
+    let (_, after) = rest.split_once(end).expect("the part has an end");
+    format!("{before}{after}")
+}
+
 fn docs<T: OpenApi>() -> Content {
     let html = spec::swagger_ui::<T>();
     // Swagger UI needs its own scripts, known by their hashes, and writes style attributes.
@@ -139,7 +156,7 @@ fn docs<T: OpenApi>() -> Content {
          connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
         hashes.join(" ")
     );
-    Content { policy, ..Content::new("text/html; charset=utf-8", html) }
+    Content { policy, ..Content::new(HTML, html) }
 }
 
 fn yaml<T: OpenApi>() -> Content {

@@ -4,7 +4,7 @@ use crate::{
     harness::{PATIENCE, TestApp, TestDatabase, eventually, fetch},
     process::{Process, command},
 };
-use reqwest::StatusCode;
+use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 use std::{process::Output, time::Duration};
 use tokio::{
@@ -228,6 +228,30 @@ async fn with_an_operations_port_its_endpoints_leave_the_public_one() {
     }
     let document = app.get_json("/openapi.json").await;
     assert!(document["paths"]["/readyz"].is_null(), "not on this port, so not in its document");
+}
+
+#[tokio::test]
+async fn every_link_of_a_page_leads_somewhere() {
+    let (app, _database) = TestApp::start().await;
+    let database = TestDatabase::new();
+    let split = TestApp::launch(database.url.as_str(), &["--ops-addr", "127.0.0.1:0"]).await;
+    for (address, page, links) in [
+        (app.address, "/", vec!["/docs", "/dashboard", "/messages"]),
+        (app.address, "/dashboard", vec!["/", "/docs", "/stats", "/metrics"]),
+        (split.address, "/", vec!["/docs", "/messages"]),
+        (split.ops_address.unwrap(), "/dashboard", vec!["/stats", "/metrics"]),
+    ] {
+        let url = Url::parse(&format!("http://{address}{page}")).unwrap();
+        let html = fetch(url.clone()).await.unwrap().text().await.unwrap();
+        let found = html.split("href=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0);
+        let found: Vec<Url> = found.map(|link| url.join(link).unwrap()).collect();
+        for link in links {
+            assert!(found.iter().any(|found| found.path() == link), "{url} has no {link}");
+        }
+        for link in found.iter().filter(|link| link.scheme() == "http") {
+            assert_ne!(fetch(link.clone()).await.unwrap().status(), 404, "{link} of {url}");
+        }
+    }
 }
 
 #[tokio::test]

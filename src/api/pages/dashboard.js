@@ -9,7 +9,15 @@
 /** @typedef {typeof charts[0]} Chart */
 
 const POLL_MS = 5000;
-const SPAN_MS = 900_000;
+/** How far back the charts can reach, how far apart they then name the time, and in words. A server
+ * that has just started fills its charts. @type {[number, number, string][]} */
+const SPANS = [
+  [60_000, 15_000, "Last minute"],
+  [300_000, 60_000, "Last 5 minutes"],
+  [900_000, 180_000, "Last 15 minutes"],
+];
+/** Keeps lines at the ends of a scale whole, in pixels. */
+const INSET = 4;
 // As in deploy/observability/objectives.json; a test compares them.
 const OBJECTIVE = 0.999;
 const APDEX_GOAL = 0.9;
@@ -29,21 +37,24 @@ let moment = 0;
 
 /** @returns {Format} */
 const or = (format) => (value) => value == null ? "–" : format(value);
-const number = or((value) => value.toLocaleString("en",
-  value < 1000 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 0 }));
-const seconds = or((value) => value < 1 ? `${number(value * 1000)} ms` : `${number(value)} s`);
-const percent = or((value) => `${number(value * 100)} %`);
+const number = or((value) => value.toLocaleString("en", value < 1000
+  ? { maximumSignificantDigits: value < 1 ? 2 : 3 } : { maximumFractionDigits: 0 }));
+// No line ends between a number and its unit.
+const seconds = or((value) =>
+  value < 1 ? `${number(value * 1000)}\u00a0ms` : `${number(value)}\u00a0s`);
+const percent = or((value) => `${(value * 100).toLocaleString("en",
+  { maximumFractionDigits: value < 0.0995 ? 1 : 0 })}\u00a0%`);
 const rate = or((value) => `${number(value)}/s`);
 /** Rounds down, because 99.996 % is not 100 %. */
 const hundredths = (value) => Math.floor(value * 100 + 1e-6) / 100;
-const share = or((value) => `${hundredths(value * 100)} %`);
+const share = or((value) => `${hundredths(value * 100)}\u00a0%`);
 const score = or((value) => hundredths(value).toFixed(2));
 const clock = (time) => new Date(time).toLocaleTimeString("en-GB");
 
 function duration(value) {
   const [size, unit] = value < 120 ? [1, "s"] : value < 7200 ? [60, "min"]
     : value < 172800 ? [3600, "h"] : [86400, "d"];
-  return `${Math.round(value / size)} ${unit}`;
+  return `${Math.round(value / size)}\u00a0${unit}`;
 }
 
 /** @returns {State} */
@@ -57,7 +68,7 @@ function judge(known, bad, watch, words) {
  * @type {[string, string, (window: Json, stats: Json) => Shown][]} */
 const TILES = [
   ["Request rate", "Answers per second, without health checks and this page.", (w) => ({
-    value: `${number(w.requests_per_second)} req/s`,
+    value: `${number(w.requests_per_second)} /s`,
     state: w.requests ? ["ok", "Serving"] : ["none", "No requests"],
     more: [["requests", w.requests], ["in", duration(w.covered_seconds)]],
   })],
@@ -91,7 +102,7 @@ const TILES = [
   ["Connected clients", "Open connections. Those beyond the limit are turned away.", (w, s) => {
     const { now, peak, limit } = s.connections;
     return {
-      value: `${number(now)} now`,
+      value: `${number(now)} open`,
       state: judge(true, now > 0.95 * limit, now > 0.8 * limit, "Full, Nearly full, Room"),
       more: [[`peak in ${minutes} min`, w.connections_peak], ["peak ever", peak], ["limit", limit]],
     };
@@ -225,13 +236,13 @@ function showTiles() {
 /** The state of the server, and what to know about it. @returns {[State, string]} */
 function condition() {
   if (failed) {
-    const last = stats ? `Its last numbers are of ${clock(end())}.` : "No numbers yet.";
+    const last = stats ? "These are its last numbers." : "No numbers yet.";
     return [["bad", `${problem} since ${clock(failed)}`], `${last} This page keeps asking.`];
   }
   if (!stats) return [["none", "Loading"], ""];
   if (!stats.ready) return [["watch", "Not ready"], "It starts, stops, or has no database."];
   if (stats.windows.every(({ requests }) => !requests)) {
-    return [["ok", "Ready, no requests"], "Times and shares have no value."];
+    return [["ok", "Ready, no requests"], "Times and shares appear with the first request."];
   }
   return [["ok", "Ready"], replaced ? `Another process answers since ${clock(replaced)}: \
 after a restart, or behind a load balancer.` : ""];
@@ -247,13 +258,17 @@ function showHead() {
   document.title = `${state[1]} – chat-server`;
   if (!stats) return;
   const { version, commit, uptime_seconds: uptime } = stats.service;
-  say(find("#service"), `One replica, ${version} (${commit.slice(0, 7)}), up ${duration(uptime)}`);
+  const build = commit === "unknown" ? version : `${version} (${commit.slice(0, 7)})`;
+  const seen = failed ? `last seen at ${clock(end())}` : `up ${duration(uptime)}`;
+  say(find("#service"), `One replica, ${build}, ${seen}`);
+  say(find("#now"), failed ? `At ${clock(end())}` : "Now");
+  say(find("#span"), span()[2]);
 }
 
 const charts = CHARTS.map(([title, unit, format, scaleOf, series, bars]) => {
   const node = stamp("chart", title, unit);
   const plot = find("svg", node);
-  set(plot, { "aria-label": `${title}, last 15 minutes` });
+  set(plot, { "aria-label": `${title} over time` });
   for (const [name, , classes] of series) {
     const add = (place, part) => {
       set(part, { class: classes });
@@ -261,6 +276,7 @@ const charts = CHARTS.map(([title, unit, format, scaleOf, series, bars]) => {
     };
     add("ul", make("li", `${name} `, make("b")));
     add(".data", make("path"));
+    add(".dots", make("path"));
     add(".cursor", make("circle"));
   }
   const keys = series.map(([, key, , drawn]) => drawn ?? key);
@@ -269,20 +285,28 @@ const charts = CHARTS.map(([title, unit, format, scaleOf, series, bars]) => {
 });
 
 const end = () => points.at(-1)?.time;
+const span = () => SPANS.find(([ms]) => end() - points[0]?.time < ms) ?? SPANS.at(-1);
 // Pixels, and a tenth of one is fine enough.
-const x = ({ width }, time) => +((1 - (end() - time) / SPAN_MS) * width).toFixed(1);
-const y = ({ height, scale }, value) => +((1 - scale.at(value)) * height).toFixed(1);
+const x = ({ width }, time) => +((1 - (end() - time) / span()[0]) * width).toFixed(1);
+const y = ({ height, scale }, value) =>
+  +(INSET + (1 - scale.at(value)) * (height - 2 * INSET)).toFixed(1);
 
-/** Leaves out where there is no value; a point between two gaps becomes a dot.
- * @param {Chart} chart */
-function path(chart, key) {
-  let last = 0;
-  return points.filter((point) => point[key] != null).map(({ time, [key]: value }) => {
-    const [at, gap] = [`${x(chart, time)} ${y(chart, value)}`, time - last > 1.5 * stepMs];
-    last = time;
-    if (chart.bars) return `M${at}V${chart.height}`;
-    return gap ? `M${at}h0` : `L${at}`;
-  }).join("");
+/** A line with gaps where there is no value, and dots on the latest point and on those that stand
+ * alone between two gaps. @param {Chart} chart @returns {[string, string]} */
+function paths(chart, key) {
+  const known = points.filter((point) => point[key] != null);
+  const near = (i) => known[i + 1]?.time - known[i]?.time < 1.5 * stepMs;
+  const places = known.map(({ time, [key]: value }) => `${x(chart, time)} ${y(chart, value)}`);
+  if (chart.bars) {
+    const bar = ({ time, [key]: value }) =>
+      `M${x(chart, time - stepMs / 2)} ${y(chart, value)}V${y(chart, 0)}`;
+    return [known.map(bar).join(""), ""];
+  }
+  const dotted = (_, i) => i === known.length - 1 || !near(i - 1) && !near(i);
+  return [
+    places.map((at, i) => `${near(i - 1) ? "L" : "M"}${at}`).join(""),
+    key === "t" ? "" : places.filter(dotted).map((at) => `M${at}h0`).join(""),
+  ];
 }
 
 /** Places a line and its label. */
@@ -300,10 +324,11 @@ function drawAxes(chart) {
     const at = y(chart, scale.ticks[i]);
     rule(group, [0, at, width, at, -8, at + 4], format(scale.ticks[i]));
   });
-  children(find(".time", node), 5, tick).forEach((group, i) => {
-    const time = (Math.floor(end() / SPAN_MS * 5) - i) * SPAN_MS / 5;
+  const [ms, step] = span();
+  children(find(".time", node), ms / step, tick).forEach((group, i) => {
+    const time = (Math.floor(end() / step) - i) * step;
     const at = x(chart, time);
-    rule(group, [at, 0, at, height, at, height + 18], clock(time).slice(0, 5));
+    rule(group, [at, 0, at, height, at, height + 18], clock(time).slice(0, step < 60_000 ? 8 : 5));
   });
 }
 
@@ -313,14 +338,18 @@ function draw(chart) {
   if (!width || !points.length) return;
   const values = keys.flatMap((key) => points.map((point) => point[key]))
     .filter((value) => value != null);
+  const measured = points.some((point) => keys.some((key) => key !== "t" && point[key] != null));
   chart.scale = values.length ? chart.scaleOf(values) : linear();
   drawAxes(chart);
   keys.forEach((key, i) => {
-    const line = find(".data", node).children[i];
-    set(line, { d: path(chart, key) });
-    if (chart.bars) set(line, { "stroke-width": width * stepMs / SPAN_MS });
+    const [line, dots] = paths(chart, key);
+    const drawn = find(".data", node).children[i];
+    set(drawn, { d: line });
+    set(find(".dots", node).children[i], { d: dots });
+    if (chart.bars) set(drawn, { "stroke-width": 0.9 * width * stepMs / span()[0] });
   });
-  say(find(".empty", node), values.length ? "" : "No values");
+  const why = points.length > 1 ? "No requests" : "First values in a few seconds";
+  say(find(".empty", node), measured ? "" : why);
 }
 
 /** The index of the point that the reader looks at. */
@@ -336,9 +365,10 @@ function showMoment() {
   if (!point) return;
   const when = clock(point.time);
   say(find("#moment"), moment ? `At ${when}` : "Latest values; point at a chart for others");
+  const latest = (key) => points.findLast((one) => one[key] != null)?.[key];
   for (const chart of charts) {
     const { series, format, keys, node, plot, height } = chart;
-    const words = series.map(([, key]) => format(point[key]));
+    const words = series.map(([, key]) => format(moment ? point[key] : latest(key)));
     node.querySelectorAll("li b").forEach((value, i) => say(value, words[i]));
     const all = series.map(([name], i) => `${name} ${words[i]}`).join(", ");
     set(plot, {
@@ -371,7 +401,7 @@ function listen(chart) {
   const { plot } = chart;
   plot.onpointermove = plot.onpointerdown = (event) => {
     const part = (event.clientX - plot.getBoundingClientRect().left) / chart.width;
-    look(end() - (1 - part) * SPAN_MS);
+    look(end() - (1 - part) * span()[0]);
   };
   // A lifted finger leaves its moment on the page; a tap elsewhere takes it away.
   plot.onpointerleave = (event) => event.pointerType === "mouse" && look();
@@ -425,7 +455,7 @@ async function poll() {
     points = history.points.map((point) => ({
       ...point,
       time: Date.parse(point.at),
-      t: point.mean_seconds && stats.apdex_t_seconds,
+      t: stats.apdex_t_seconds,
       errors: point.client_errors_per_second + point.server_errors_per_second,
     }));
     // A server that has just started has no history, but its time has come.
