@@ -52,6 +52,7 @@ QUERIES = {
     "requests": f"sum({_SECONDS}_count)",
     "rate": f"sum(rate({_SECONDS}_count{_OVER}))",
     "mean": f"sum({_SECONDS}_sum) / sum({_SECONDS}_count)",
+    "p50": f"histogram_quantile(0.5, sum by (le) ({_SECONDS}_bucket))",
     "p99": f"histogram_quantile(0.99, sum by (le) ({_SECONDS}_bucket))",
     "connections": "max_over_time(chat_server_connections[5m])",
     "cpu": f"sum(rate(process_cpu_time_seconds_total{_OVER})) / sum(chat_process_cpu_limit)",

@@ -7,7 +7,8 @@
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
 //!   for many requests and a database call are measured and traced
 //! - `excerpt.rs`: what a client sent, where others read it
-//! - `host.rs`, `totals.rs`, `stats.rs`: processor and memory; the last fifteen minutes
+//! - `host.rs`, `totals.rs`, `response_times.rs`, `stats.rs`: processor and memory; the counts and
+//!   the percentiles of the last fifteen minutes
 //!
 //! docs/observability.md has every name, and a test keeps it true.
 
@@ -20,6 +21,7 @@ mod log;
 mod observe;
 mod operation;
 mod otlp;
+mod response_times;
 mod series;
 mod statement;
 mod stats;

@@ -5,13 +5,18 @@
 //! are few, because labels are closed. For the same reason nobody can choose what collides, and the
 //! hash is one that is quick instead of one that is hard to foresee.
 
-use super::instruments::instruments;
+use super::{instruments::instruments, response_times::Recorder};
 use foldhash::fast::RandomState;
 use opentelemetry::{KeyValue, metrics::BoundHistogram};
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// What one request's answer was like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Labels {
     pub method: &'static str,
     /// `None` for a path that there is not.
@@ -21,15 +26,31 @@ pub struct Labels {
     pub error: Option<&'static str>,
 }
 
+impl Hash for Labels {
+    /// Of what tells most of them apart: to compare the rest is quicker than to hash it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let status = usize::from(self.status.unwrap_or_default());
+        state.write_usize(1_000 * status + self.route.map_or(0, str::len));
+    }
+}
+
+/// Where one thread records.
+struct Recorders {
+    series: HashMap<Labels, BoundHistogram<f64>, RandomState>,
+    all: Arc<Recorder>,
+}
+
 thread_local! {
-    static SERIES: RefCell<HashMap<Labels, BoundHistogram<f64>, RandomState>> =
-        RefCell::default();
+    static RECORDERS: RefCell<Recorders> =
+        RefCell::new(Recorders { series: HashMap::default(), all: Recorder::register() });
 }
 
 impl Labels {
     pub fn record(self, seconds: f64) {
-        SERIES.with_borrow_mut(|series| {
-            series
+        RECORDERS.with_borrow_mut(|recorders| {
+            recorders.all.record(seconds);
+            recorders
+                .series
                 .entry(self)
                 .or_insert_with(|| instruments().request_duration.bind(&self.attributes()))
                 .record(seconds);

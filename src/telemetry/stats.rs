@@ -1,9 +1,10 @@
 //! The last fifteen minutes, made from the same instruments that `/metrics` shows: every few
-//! seconds a snapshot of their totals is kept, and a window is the difference of two of them.
+//! seconds a snapshot of their totals is kept, and a window is the difference of two of them. For
+//! percentiles, each snapshot has the response times since the one before it.
 
 use super::{
     host::{Host, Load},
-    instruments::APDEX_TOLERANCE,
+    response_times::ResponseTimes,
     totals::{Requests, ratio},
 };
 use crate::server::Connections;
@@ -34,6 +35,8 @@ struct State {
     host: Host,
     /// The oldest first; at least the one of the start.
     snapshots: VecDeque<Snapshot>,
+    /// All of them until the latest snapshot.
+    times: ResponseTimes,
     connections_peak: usize,
 }
 
@@ -41,6 +44,8 @@ struct Snapshot {
     taken: Instant,
     at: OffsetDateTime,
     requests: Requests,
+    /// Since the snapshot before.
+    times: ResponseTimes,
     load: Load,
     connections: usize,
     connections_peak: usize,
@@ -86,13 +91,15 @@ impl Stats {
         let first = Snapshot {
             taken: Instant::now(),
             at: OffsetDateTime::now_utc(),
-            requests: Requests::of(&registry),
+            requests: Requests::of(&registry, apdex_t),
+            times: ResponseTimes::default(),
             load: host.look(),
             connections: 0,
             connections_peak: 0,
         };
         let snapshots = VecDeque::from([first]);
-        let state = Mutex::new(State { host, snapshots, connections_peak: 0 });
+        let times = ResponseTimes::since_start();
+        let state = Mutex::new(State { host, snapshots, times, connections_peak: 0 });
         Self { registry, connections, apdex_t, state }
     }
 
@@ -135,14 +142,19 @@ impl Stats {
 
     /// From about these times ago until now.
     pub fn windows<const N: usize>(&self, lengths: [Duration; N]) -> [Window; N] {
-        let now = Requests::of(&self.registry);
+        let now = self.requests();
         let state = self.state();
+        let latest = ResponseTimes::since_start().since(&state.times);
         lengths.map(|length| {
             let enough = |snapshot: &Snapshot| snapshot.taken.elapsed() >= length;
             let first = state.snapshots.iter().rposition(enough).unwrap_or(0);
             let within: Vec<&Snapshot> = state.snapshots.iter().skip(first + 1).collect();
             let first = &state.snapshots[first];
-            self.between(&first.requests, &now, &within, first.taken.elapsed())
+            let mut times = latest.clone();
+            for snapshot in &within {
+                times.add(&snapshot.times);
+            }
+            self.between(&first.requests, &now, &times, &within, first.taken.elapsed())
         })
     }
 
@@ -156,6 +168,7 @@ impl Stats {
                 window: self.between(
                     &before.requests,
                     &after.requests,
+                    &after.times,
                     &[after],
                     after.taken - before.taken,
                 ),
@@ -166,17 +179,20 @@ impl Stats {
     }
 
     fn take_snapshot(&self) {
-        let requests = Requests::of(&self.registry);
+        let requests = self.requests();
         let connections_peak = self.connections.take_peak();
         let mut state = self.state();
+        let times = ResponseTimes::since_start();
         let snapshot = Snapshot {
             taken: Instant::now(),
             at: OffsetDateTime::now_utc(),
             requests,
+            times: times.since(&state.times),
             load: state.host.look(),
             connections: self.connections.open(),
             connections_peak,
         };
+        state.times = times;
         state.connections_peak = state.connections_peak.max(connections_peak);
         state.snapshots.push_back(snapshot);
         if state.snapshots.len() > SNAPSHOTS_MAX {
@@ -188,29 +204,27 @@ impl Stats {
         &self,
         before: &Requests,
         after: &Requests,
+        times: &ResponseTimes,
         within: &[&Snapshot],
         covered: Duration,
     ) -> Window {
-        let all = after.all.since(&before.all);
-        let good = after.good.since(&before.good);
         let mean_of = |value: fn(&Load) -> Option<f64>| {
             let values: Vec<f64> =
                 within.iter().filter_map(|snapshot| value(&snapshot.load)).collect();
             ratio(values.iter().sum(), values.len() as f64)
         };
         let server = after.server_errors - before.server_errors;
-        let count = all.count as f64;
-        let satisfied = good.up_to(self.apdex_t.as_secs_f64());
-        let tolerated = good.up_to((self.apdex_t * APDEX_TOLERANCE).as_secs_f64());
+        let requests = after.count - before.count;
+        let count = requests as f64;
         Window {
             covered: covered.as_secs_f64(),
-            requests: all.count,
-            mean: ratio(all.sum, count),
-            p50: all.quantile(0.5),
-            p95: all.quantile(0.95),
-            p99: all.quantile(0.99),
-            availability: ratio((all.count - server) as f64, count),
-            apdex: ratio((satisfied + tolerated) as f64 / 2.0, count),
+            requests,
+            mean: ratio(after.seconds - before.seconds, count),
+            p50: times.quantile(0.5),
+            p95: times.quantile(0.95),
+            p99: times.quantile(0.99),
+            availability: ratio((requests - server) as f64, count),
+            apdex: ratio((after.apdex_halves - before.apdex_halves) as f64 / 2.0, count),
             cpu_process: mean_of(|load| load.process),
             cpu_system: mean_of(|load| load.system),
             connections_peak: within
@@ -226,6 +240,10 @@ impl Stats {
                 by_code: after.codes_since(before),
             },
         }
+    }
+
+    fn requests(&self) -> Requests {
+        Requests::of(&self.registry, self.apdex_t)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

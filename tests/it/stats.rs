@@ -59,6 +59,38 @@ async fn what_was_asked_is_counted_by_route_status_and_code() {
 }
 
 #[tokio::test]
+async fn percentiles_fit_the_average_however_few_the_requests_are() {
+    let (server, _database) = server(&[]).await;
+    for requests in 1..=3_u32 {
+        server.json("/messages").await;
+        let minute = server.json("/stats").await["windows"][0].clone();
+        let seconds = |name: &str| minute[format!("{name}_seconds")].as_f64().unwrap();
+        let [p50, p95, p99] = ["p50", "p95", "p99"].map(seconds);
+        assert!(p50 <= p95 && p95 <= p99, "{minute}");
+        // No part is more than the sum.
+        assert!(p99 <= seconds("mean") * f64::from(requests) * (1.0 + 1e-9), "{minute}");
+        if requests == 1 {
+            assert!((p50 / seconds("mean") - 1.0).abs() < 1e-9, "{minute}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn buckets_begin_where_a_fast_server_is() {
+    let (server, _database) = server(&[]).await;
+    server.json("/messages").await;
+    let metrics = server.text("/metrics").await;
+    for name in ["http_server_request_duration_seconds", "db_client_operation_duration_seconds"] {
+        for bound in ["0.0001", "0.000315", "0.5", "2", "10", "+Inf"] {
+            let (name, bound) = (format!("{name}_bucket{{"), format!("le=\"{bound}\""));
+            let found =
+                metrics.lines().any(|line| line.starts_with(&name) && line.contains(&bound));
+            assert!(found, "{name} {bound}: {metrics}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hostile_client_makes_no_labels() {
     let (server, _database) = server(&[]).await;
     for number in 0..50 {

@@ -138,7 +138,7 @@ def _latency(x: Expressions) -> list[Panel]:
     buckets = x.increase(f"{DURATION}_bucket", by="le")
     return [
         graph(
-            "Response time", "Mean and percentiles, as exact as the buckets are.", "s",
+            "Response time", "Mean and percentiles in the server, without the network. Buckets are a quarter wide.", "s",
             *percentiles, Query(x.mean_seconds(), "mean"), links=links,
         ),
         heatmap("Response times", "How many requests took how long.", "s",

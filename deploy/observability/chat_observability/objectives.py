@@ -8,7 +8,11 @@ from typing import Any
 
 # The bounds of http_server_request_duration_seconds that the server has, besides T and 4 T. An
 # objective between two of them could only be guessed at.
-BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2, 2.5, 5, 7.5, 10)
+PREFERRED = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800)
+BUCKETS_SECONDS = (
+    *(bound / 10**power for power in (6, 5, 4, 3, 2) for bound in PREFERRED),
+    *(0.00001, 0.000025, 0.00005, 0.075, 0.75, 7.5, 10),
+)
 
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400}
 

@@ -183,6 +183,14 @@ class Files(unittest.TestCase):
         self.assertIn(f"\nconst OBJECTIVE = {slo.ratio};\n", script)
         self.assertIn(f"\nconst APDEX_GOAL = {OBJECTIVES.apdex_goal};\n", script)
 
+    def test_the_server_has_the_same_bounds(self) -> None:
+        source = HERE.parents[1] / "src" / "telemetry" / "instruments.rs"
+        code = source.read_text(encoding="utf-8").replace("_", "")
+        lists = re.findall(r"const (PREFERRED|DIVISORS|OTHERS): .* =\s*\[(.*)\];", code)
+        found = {name: [float(number) for number in numbers.split(",")] for name, numbers in lists}
+        bounds = [bound / by for by in found["DIVISORS"] for bound in found["PREFERRED"]]
+        self.assertEqual([*bounds, *found["OTHERS"]], list(objectives.BUCKETS_SECONDS))
+
     def test_k6_gets_the_objectives_in_its_units(self) -> None:
         other = dataclasses.replace(OBJECTIVES, latency_seconds=0.25, apdex_t_seconds=0.025)
         made = thresholds.document(other)
