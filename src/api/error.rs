@@ -197,6 +197,11 @@ impl From<Code> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match error {
+            StoreError::TextTooLong { bytes_max } => {
+                let detail =
+                    format!("This server's database takes texts of up to {bytes_max} bytes.");
+                return Self::because(Code::TextTooLong, detail);
+            }
             StoreError::Overloaded => Code::Overloaded,
             StoreError::Closed => Code::Draining,
             StoreError::Unavailable(_) => Code::DatabaseUnavailable,

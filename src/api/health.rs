@@ -47,6 +47,10 @@ struct Check {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
+    /// What should be changed, though it works.
+    #[oai(skip_serializing_if_is_empty)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// What went wrong.
@@ -171,6 +175,7 @@ impl HealthApi {
         let checks = vec![
             Check {
                 last_error,
+                warnings: self.health.warnings(),
                 ..check("database", database.since, database.trouble.map(Trouble::as_str))
             },
             check("lifecycle", since, phase),
@@ -200,5 +205,6 @@ impl Build {
 
 fn check(name: &str, since: OffsetDateTime, reason: Option<&str>) -> Check {
     let status = if reason.is_none() { Status::Ok } else { Status::Failed };
-    Check { name: name.into(), status, since, reason: reason.map(Into::into), last_error: None }
+    let reason = reason.map(Into::into);
+    Check { name: name.into(), status, since, reason, last_error: None, warnings: Vec::new() }
 }

@@ -15,8 +15,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// How long one attempt may take, with what the distance adds. A database that keeps silent for so
-/// long on one connection may answer on another. Longer than any wait for a lock (`mysql.rs`), which
-/// ends with an error: the same lock would be in the way on every other connection.
+/// long on one connection may answer on another. Longer than a wait for a lock, which ends with an
+/// error (`mysql_session.rs`): the same lock would be in the way on every other connection.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The attempts of one call.

@@ -4,6 +4,7 @@ use super::{
     distance::Distance,
     error::{InsertError, Trouble},
     lease::Kept,
+    limits::Limits,
     mysql::MySql,
     page::Page,
     queries,
@@ -95,6 +96,19 @@ impl Database {
                 database.named_pools().map(|(name, pool)| pool_use(name, &pool)).into()
             }
         }
+    }
+
+    pub fn limits(&self) -> Limits {
+        match self {
+            Self::MySql(database) => database.limits(),
+            Self::Sqlite(_) => Limits::default(),
+        }
+    }
+
+    /// Limits that are too small, and what to do about them.
+    pub fn warnings(&self) -> Vec<String> {
+        let connections_used = self.pools().iter().map(|pool| pool.max).sum();
+        self.limits().warnings(connections_used)
     }
 
     /// A way to the database for one task.
@@ -207,13 +221,13 @@ impl Session {
         Ok(batch.iter().zip(ids).map(|(message, id)| message.stored_as(id, created_at)).collect())
     }
 
+    pub fn limits(&self) -> Limits {
+        self.database.limits()
+    }
+
     /// How many of these messages one insert can store.
     pub fn fitting<'a>(&self, messages: impl Iterator<Item = &'a NewMessage>) -> usize {
-        let packet_bytes_max = match &self.database {
-            Database::MySql(database) => database.packet_bytes_max(),
-            Database::Sqlite(_) => usize::MAX,
-        };
-        transaction::fitting(messages, packet_bytes_max)
+        transaction::fitting(messages, self.limits().packet_bytes_max)
     }
 
     pub async fn messages_by_dedup(

@@ -19,6 +19,9 @@ pub enum StoreError {
     /// The call's time is over; a write may or may not have happened.
     #[error("the database did not answer in time")]
     DeadlineExceeded,
+    /// The database takes no text of this length.
+    #[error("the database takes texts of up to {bytes_max} bytes")]
+    TextTooLong { bytes_max: usize },
     /// A fault of ours, such as SQL that the database does not understand.
     #[error("unexpected database error: {0}")]
     Internal(#[source] Arc<sqlx::Error>),

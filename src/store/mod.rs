@@ -18,6 +18,7 @@ mod inbox;
 #[cfg(test)]
 mod interleavings;
 mod lease;
+mod limits;
 mod migrate;
 mod mysql;
 mod mysql_session;

@@ -5,8 +5,9 @@ use super::{
     distance::{Distance, within},
     error::Trouble,
     lease::{Kept, Lease},
+    limits::Limits,
     migrate,
-    mysql_session::{SETTINGS, set_up},
+    mysql_session::{SETTINGS, set_up, set_up_for_migrations},
     queries,
     sequence::{self, Ids},
 };
@@ -22,8 +23,8 @@ use sqlx::{
 use std::{
     io,
     sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
+        atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -71,8 +72,7 @@ pub struct MySql {
     /// The same server without a database, for creating it.
     server: MySqlConnectOptions,
     database: String,
-    /// The longest packet that the database takes, in bytes; known with the first connection.
-    packet_bytes_max: Arc<AtomicUsize>,
+    limits: Arc<RwLock<Limits>>,
     distance: Arc<Distance>,
     /// The connection of the probe, and what it found.
     probed: Mutex<(Kept<sqlx::MySql>, Ids)>,
@@ -93,12 +93,12 @@ impl MySql {
         let probe = pool.clone().max_connections(1).after_connect(|connection, _| {
             Box::pin(async { connection.execute(SETTINGS).await.map(drop) })
         });
-        let packet_bytes_max = Arc::new(AtomicUsize::new(usize::MAX));
-        let known = Arc::clone(&packet_bytes_max);
+        let limits = Arc::<RwLock<Limits>>::default();
+        let known = Arc::clone(&limits);
         let pool = pool.after_connect(move |connection, _| {
             let known = Arc::clone(&known);
             Box::pin(async move {
-                known.store(set_up(connection).await?, Ordering::Relaxed);
+                *write(&known) = set_up(connection).await?;
                 Ok(())
             })
         });
@@ -107,7 +107,7 @@ impl MySql {
             pool: others.connect_lazy_with(options.clone()),
             lanes: pool.max_connections(LANES).connect_lazy_with(options.clone()),
             probe: probe.connect_lazy_with(options),
-            packet_bytes_max,
+            limits,
             distance,
             probed: Mutex::default(),
             floor: AtomicI64::new(0),
@@ -134,17 +134,15 @@ impl MySql {
         [("lanes", &self.lanes), ("reads", &self.pool), ("probe", &self.probe)]
     }
 
-    pub fn packet_bytes_max(&self) -> usize {
-        self.packet_bytes_max.load(Ordering::Relaxed)
+    pub fn limits(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let begun = Instant::now();
         let mut connection = self.step(self.connect_or_create(migrate)).await?;
         let connected = Instant::now();
-        // The other settings are not for migrations, which may have to wait; but a server that is
-        // paused while it migrates must not keep the others from it for long.
-        self.step(connection.execute("set session autocommit = 1, wait_timeout = 5")).await?;
+        *write(&self.limits) = self.step(set_up_for_migrations(&mut connection)).await?;
         self.distance.set(connected - begun, connected.elapsed());
         if self.step(is_current(&mut connection)).await? {
             return self.step(connection.close()).await;
@@ -254,6 +252,10 @@ fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
     let options = options.log_slow_statements(LevelFilter::Off, Duration::ZERO);
     // The server's own SQL mode is kept: some services refuse to change it.
     Ok(options.pipes_as_concat(false).no_engine_substitution(false))
+}
+
+fn write(limits: &RwLock<Limits>) -> RwLockWriteGuard<'_, Limits> {
+    limits.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Without a certificate to verify, as with `ssl-mode=PREFERRED`, a server that answers what TLS

@@ -1,6 +1,7 @@
-//! What a new connection to MySQL is told before its first request.
+//! What a new connection to MySQL is told and asked before its first request.
 
-use sqlx::{Executor, MySqlConnection, Row, raw_sql};
+use super::limits::Limits;
+use sqlx::{Executor, MySqlConnection, Row, mysql::MySqlRow, raw_sql};
 
 /// What holds in the sessions of this server, whatever the database's defaults are: only committed
 /// rows are read, each statement is committed, and a wait for another session's lock on a row or a
@@ -13,30 +14,51 @@ macro_rules! settings {
 }
 pub const SETTINGS: &str = settings!();
 
-/// The same, and a question for what a connection can do.
-const SET_UP: &str = concat!(
-    settings!(),
-    "show session variables where variable_name in ('max_allowed_packet', 'version', 'wsrep_on')"
-);
-
-/// Makes a new connection fit for requests. Returns the longest packet that it takes, in bytes.
-pub async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<usize> {
-    // In one round trip.
-    let rows = raw_sql(SET_UP).fetch_all(&mut *connection).await?;
-    let variable = |name: &str| {
-        let mut rows = rows.iter().filter(|row| row.try_get::<&str, _>(0).ok() == Some(name));
-        rows.next()?.try_get::<&str, _>(1).ok()
+/// Asks in the same packet, and so in the same round trip, what the database can do.
+macro_rules! variables {
+    () => {
+        "show session variables where variable_name in \
+         ('max_allowed_packet', 'max_connections', 'version', 'wsrep_on')"
     };
-    if variable("wsrep_on") == Some("ON") {
+}
+
+/// Makes a new connection fit for migrations, which may have to wait. But a server that is paused
+/// while it migrates must not keep the others from it for long.
+pub async fn set_up_for_migrations(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
+    let sql = concat!("set session autocommit = 1, wait_timeout = 5;", variables!());
+    Ok(limits(&raw_sql(sql).fetch_all(connection).await?))
+}
+
+/// Makes a new connection fit for requests.
+pub async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
+    let sql = concat!(settings!(), variables!());
+    let variables = raw_sql(sql).fetch_all(&mut *connection).await?;
+    if variable(&variables, "wsrep_on") == Some("ON") {
         // A read waits until this node has what was committed on the others before it. Probing
         // does not, so that a node which lags behind is slow, but not unready.
         connection.execute("set session wsrep_sync_wait = 1").await?;
     }
-    if variable("version").is_some_and(|version| version.contains("Vitess")) {
+    if variable(&variables, "version").is_some_and(|version| version.contains("Vitess")) {
         // Vitess ignores `wait_timeout` (see `transaction.rs`). This ends a transaction as a whole,
         // including its wait for a lock; the unit is milliseconds.
         connection.execute("set session transaction_timeout = 2000").await?;
     }
-    let packet_bytes_max = variable("max_allowed_packet").and_then(|bytes| bytes.parse().ok());
-    Ok(packet_bytes_max.unwrap_or(usize::MAX))
+    Ok(limits(&variables))
+}
+
+fn variable<'a>(variables: &'a [MySqlRow], name: &str) -> Option<&'a str> {
+    let mut rows = variables.iter().filter(|row| row.try_get::<&str, _>(0).ok() == Some(name));
+    rows.next()?.try_get(1).ok()
+}
+
+/// A limit that the database does not tell is none.
+fn limits(variables: &[MySqlRow]) -> Limits {
+    let none = Limits::default();
+    let number = |name: &str| variable(variables, name)?.parse().ok();
+    Limits {
+        packet_bytes_max: number("max_allowed_packet").unwrap_or(none.packet_bytes_max),
+        connections_max: number("max_connections")
+            .and_then(|count| count.try_into().ok())
+            .unwrap_or(none.connections_max),
+    }
 }

@@ -7,6 +7,7 @@ use super::{
     database::Session,
     error::{InsertError, StoreError, Trouble, is_unique_violation},
     inbox::{Call, Serve, operation},
+    transaction,
 };
 use crate::{
     health::Health,
@@ -149,8 +150,9 @@ impl Serve<NewMessage, Posted> for Posts {
         let fitting = self.session.fitting(waiting.iter().map(|call| &call.question));
         let calls: Vec<PostCall> = waiting.drain(..fitting.max(1)).collect();
         if fitting == 0 {
-            let error = sqlx::Error::Encode("it is longer than max_allowed_packet".into());
-            return answer_all(calls, &StoreError::internal(error));
+            let packet_bytes_max = self.session.limits().packet_bytes_max;
+            let bytes_max = transaction::text_bytes_max(packet_bytes_max);
+            return answer_all(calls, &StoreError::TextTooLong { bytes_max });
         }
         let mut parts = VecDeque::from([calls]);
         while let Some(mut calls) = parts.pop_front() {

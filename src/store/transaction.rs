@@ -14,7 +14,7 @@ use super::{
     error::{InsertError, Trouble, is_unique_violation},
 };
 use crate::{
-    message::{MessageId, NewMessage},
+    message::{MessageId, NewMessage, USER_CHARS_MAX},
     telemetry::Statement,
 };
 use data_encoding::HEXLOWER;
@@ -59,6 +59,9 @@ const TURNS_FOR: Duration = Duration::from_secs(1);
 /// The most bytes that a packet has besides its messages.
 const FIXED_BYTES_MAX: usize = 2_048;
 
+/// The most bytes that a message has besides its user and text.
+const MESSAGE_BYTES: usize = 128;
+
 /// The most messages in a packet. More do not make it faster: from about a hundred on, the rows
 /// cost more than the commit that they share.
 const MESSAGES_MAX: usize = 256;
@@ -81,7 +84,13 @@ pub fn fitting<'a>(
 
 /// The most bytes that a message adds to a packet, its user's name included.
 fn packet_bytes(message: &NewMessage) -> usize {
-    128 + 4 * message.user.as_str().len() + 2 * message.text.as_str().len()
+    MESSAGE_BYTES + 4 * message.user.as_str().len() + 2 * message.text.as_str().len()
+}
+
+/// The most bytes of a text that surely fits in a packet.
+pub fn text_bytes_max(packet_bytes_max: usize) -> usize {
+    let room = packet_bytes_max.min(PACKET_BYTES_MAX);
+    room.saturating_sub(FIXED_BYTES_MAX + MESSAGE_BYTES + 16 * USER_CHARS_MAX) / 2
 }
 
 /// Whether batches of other servers compete with those of this one.

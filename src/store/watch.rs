@@ -4,7 +4,7 @@ use super::{database::Database, distance::within, error::Trouble};
 use crate::{config::Migrate, health::Health};
 use std::time::Duration;
 use tokio::time::sleep;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// How often the database is looked at, serving or not.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
@@ -25,6 +25,7 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
                 if health.set_database(None) {
                     info!("The database is ready");
                 }
+                note_limits(database, health);
                 let cause = watch(database, health).await;
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
                 health.set_database(Some(trouble));
@@ -57,8 +58,19 @@ async fn watch(database: &Database, health: &Health) -> sqlx::Error {
                 return error;
             }
         }
+        note_limits(database, health);
         // The next time will do as well.
         within(probe_timeout(health), database.keep_sequence()).await.ok();
+    }
+}
+
+/// New connections find out new limits.
+fn note_limits(database: &Database, health: &Health) {
+    let warnings = database.warnings();
+    if health.set_warnings(&warnings) {
+        for warning in warnings {
+            warn!("{warning}");
+        }
     }
 }
 

@@ -2,17 +2,16 @@
 
 use crate::{
     harness::{TestDatabase, eventually, fetch},
+    private_database::PrivateDatabase,
     process::Process,
 };
 use reqwest::Client;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::process::Command;
 
 /// Writes until it is aborted, with a key for each message and again after each failure, as a
 /// careful client does. Notes the texts that were acknowledged.
@@ -79,57 +78,12 @@ async fn what_a_killed_server_acknowledged_is_there_when_it_starts_again() {
     assert_each_once(&stored(&server.url).await, &acknowledged);
 }
 
-/// A database server of this test's own.
-struct PrivateDatabase {
-    kind: String,
-    folder: tempfile::TempDir,
-    port: u16,
-}
-
-impl PrivateDatabase {
-    #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the server")]
-    fn new() -> Self {
-        let kind =
-            std::env::var("TEST_DATABASE_KIND").expect("TEST_DATABASE_KIND, set by make test");
-        // Below the ports that the system gives out, so that nobody takes it while the database is
-        // down.
-        let port = fastrand::u16(20_000..32_000);
-        Self { kind, folder: tempfile::tempdir().unwrap(), port }
-    }
-
-    async fn run(&self, action: &str, port: &[&str]) {
-        let done = Command::new(script())
-            .args([&self.kind, action])
-            .arg(self.folder.path())
-            .args(port)
-            .status()
-            .await
-            .unwrap();
-        assert!(done.success(), "{action} failed");
-    }
-
-    async fn start(&self) {
-        self.run("start", &[&self.port.to_string()]).await;
-    }
-}
-
-impl Drop for PrivateDatabase {
-    fn drop(&mut self) {
-        let mut kill = std::process::Command::new(script());
-        let _ = kill.args([&self.kind, "kill"]).arg(self.folder.path()).status();
-    }
-}
-
-fn script() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/databases/private")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a database server: make test"]
 async fn what_was_acknowledged_before_the_database_was_killed_is_there_when_it_is_back() {
     let database = PrivateDatabase::new();
     database.start().await;
-    let url = format!("mysql://root:secret@127.0.0.1:{}/chat", database.port);
+    let url = database.url();
     let server = Process::start(&["--database-url", &url]).await;
     server.wait_until_ready().await;
     let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();

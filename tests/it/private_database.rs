@@ -1,0 +1,52 @@
+//! A database server of a test's own, which it can kill and whose global settings it can change.
+
+use std::path::PathBuf;
+use tokio::process::Command;
+
+pub struct PrivateDatabase {
+    kind: String,
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl PrivateDatabase {
+    #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the server")]
+    pub fn new() -> Self {
+        let kind =
+            std::env::var("TEST_DATABASE_KIND").expect("TEST_DATABASE_KIND, set by make test");
+        // Below the ports that the system gives out, so that nobody takes it while the database is
+        // down.
+        let port = fastrand::u16(20_000..32_000);
+        Self { kind, folder: tempfile::tempdir().unwrap(), port }
+    }
+
+    pub async fn run(&self, action: &str, port: &[&str]) {
+        let done = Command::new(script())
+            .args([&self.kind, action])
+            .arg(self.folder.path())
+            .args(port)
+            .status()
+            .await
+            .unwrap();
+        assert!(done.success(), "{action} failed");
+    }
+
+    pub fn url(&self) -> String {
+        format!("mysql://root:secret@127.0.0.1:{}/chat", self.port)
+    }
+
+    pub async fn start(&self) {
+        self.run("start", &[&self.port.to_string()]).await;
+    }
+}
+
+impl Drop for PrivateDatabase {
+    fn drop(&mut self) {
+        let mut kill = std::process::Command::new(script());
+        let _ = kill.args([&self.kind, "kill"]).arg(self.folder.path()).status();
+    }
+}
+
+fn script() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/databases/private")
+}
