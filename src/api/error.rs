@@ -133,6 +133,13 @@ impl ApiError {
         })
     }
 
+    /// An error about a parameter of the URL; `reason` is a clause without a full stop.
+    pub fn parameter(name: &str, reason: &str) -> Self {
+        let detail = format!("The parameter `{name}` is not valid: {reason}.");
+        let field = field_error(Code::InvalidParameter, name, &detail);
+        Self { errors: vec![field], ..Self::because(Code::InvalidParameter, detail) }
+    }
+
     /// A fault of ours. The cause goes to the log only.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Code::Internal.into() }
@@ -218,20 +225,15 @@ impl From<poem::Error> for ApiError {
         if error.is::<Self>() {
             return error.downcast::<Self>().unwrap_or_else(Self::internal);
         }
-        let parameter = |name: &str, reason: &str| {
+        if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
             // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found
             // it after it.
-            let reason = reason.split_once(": ").map_or(reason, |(_, reason)| reason);
+            let reason = reason.split_once(": ").map_or(&**reason, |(_, reason)| reason);
             let reason = reason.split_once(" (occurred").map_or(reason, |(reason, _)| reason);
-            let detail = format!("The parameter `{name}` is not valid: {reason}.");
-            let field = field_error(Code::InvalidParameter, name, &detail);
-            Self { errors: vec![field], ..Self::because(Code::InvalidParameter, detail) }
-        };
-        if let Some(error) = error.downcast_ref::<ParseParamError>() {
-            parameter(error.name, &error.reason)
+            Self::parameter(name, reason)
         } else if error.is::<ParsePathError>() {
             // It only numbers the parameters of a path; ours have one at most, and of one kind.
-            parameter("id", "it must be a message's number")
+            Self::parameter("id", "it must be a message's number")
         } else if error.is::<NotFoundError>() {
             Code::RouteNotFound.into()
         } else if error.is::<MethodNotAllowedError>() {

@@ -6,7 +6,7 @@ use super::{
     failure::{Codes, Failure, database_codes},
     listing::Listing,
     message_to_post::{self, MessageToPost},
-    parameter::{AcceptJson, Id, KeyHeader, Whole},
+    parameter::{AcceptJson, Id, KeyHeader, Utf8Query, Whole},
     payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
 };
 use crate::{
@@ -183,6 +183,7 @@ impl MessagesApi {
     async fn list(
         &self,
         _accept: AcceptJson,
+        _query: Utf8Query,
         /// How many messages at most.
         #[oai(default = "Limit::greatest")]
         limit: Query<Limit>,

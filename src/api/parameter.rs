@@ -1,7 +1,11 @@
 //! What stands in URLs and headers of requests, read with words of ours for what is wrong.
 
 use super::error::{ApiError, Code};
-use crate::message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX, MessageId};
+use crate::{
+    message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX, MessageId},
+    telemetry::excerpt,
+};
+use percent_encoding::percent_decode_str;
 use poem::{
     FromRequest, Request, RequestBody,
     http::{HeaderMap, header},
@@ -123,6 +127,23 @@ fn weight_of_json(range: &str) -> Option<(u8, f32)> {
     };
     let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
     Some((specificity, weight.and_then(|q| q.parse().ok()).unwrap_or(1.0)))
+}
+
+/// Refuses a query that is not UTF-8, in which poem would silently replace what is wrong. Every
+/// endpoint with parameters in its query takes one.
+pub struct Utf8Query;
+
+impl<'a> FromRequest<'a> for Utf8Query {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        let query = request.uri().query().unwrap_or_default();
+        let is_utf8 = |part: &&str| percent_decode_str(part).decode_utf8().is_ok();
+        let Some(wrong) = query.split('&').find(|part| !is_utf8(part)) else {
+            return Ok(Self);
+        };
+        let (name, value) = wrong.split_once('=').unwrap_or((wrong, ""));
+        let reason = format!("`{}` is not UTF-8", excerpt(value));
+        Err(ApiError::parameter(&excerpt(name), &reason).into())
+    }
 }
 
 /// The `Idempotency-Key` header.

@@ -5,7 +5,7 @@ use super::{
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
     listing::Listing,
-    parameter::{AcceptJson, Whole},
+    parameter::{AcceptJson, Utf8Query, Whole},
     payload::RequestLimits,
 };
 use crate::{
@@ -65,6 +65,7 @@ impl UsersApi {
     async fn list(
         &self,
         _accept: AcceptJson,
+        _query: Utf8Query,
         /// How many names at most.
         #[oai(default = "Limit::greatest")]
         limit: Query<Limit>,
