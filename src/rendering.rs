@@ -33,10 +33,3 @@ pub fn json_line(value: &impl Serialize) -> serde_json::Result<Bytes> {
     body.push(b'\n');
     Ok(body.into())
 }
-
-/// Whether an `If-None-Match` header names an entity tag, by the weak comparison that RFC 9110,
-/// section 13.1.2, asks for.
-pub fn is_named(etag: &str, if_none_match: &str) -> bool {
-    let mut tags = if_none_match.split(',').map(str::trim);
-    tags.any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
-}

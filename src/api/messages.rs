@@ -4,7 +4,7 @@ use super::{
     Tag,
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
-    listing::Listing,
+    listing::{EntityTags, Listing},
     message_to_post::{self, MessageToPost},
     parameter::{AcceptJson, Id, KeyHeader, Utf8Query, Whole},
     payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
@@ -195,7 +195,7 @@ impl MessagesApi {
         /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
         /// a body.
         #[oai(name = "If-None-Match")]
-        if_none_match: Header<Option<String>>,
+        if_none_match: Header<Option<EntityTags>>,
     ) -> Result<Listing<MessageListSchema>, Failure<ListErrors>> {
         let (limit, deadline) = (limit.0.count(), self.limits.deadline());
         let rendering = match (after.0, before.0) {
@@ -218,7 +218,7 @@ impl MessagesApi {
                 render(self.store.messages(page, deadline).await?).await?
             }
         };
-        Ok(Listing::new(rendering, if_none_match.0.as_deref()))
+        Ok(Listing::new(rendering, if_none_match.0.as_ref()))
     }
 
     /// Read one message

@@ -4,7 +4,7 @@ use super::{
     Tag,
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
-    listing::Listing,
+    listing::{EntityTags, Listing},
     parameter::{AcceptJson, Utf8Query, Whole},
     payload::RequestLimits,
 };
@@ -74,7 +74,7 @@ impl UsersApi {
         /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
         /// a body.
         #[oai(name = "If-None-Match")]
-        if_none_match: Header<Option<String>>,
+        if_none_match: Header<Option<EntityTags>>,
     ) -> Result<Listing<UserList>, Failure<ListErrors>> {
         let (limit, deadline) = (limit.0.count(), self.limits.deadline());
         let rendering = match after.0 {
@@ -92,7 +92,7 @@ impl UsersApi {
                 render(&self.store.users(after, limit + 1, deadline).await?, limit)?
             }
         };
-        Ok(Listing::new(rendering, if_none_match.0.as_deref()))
+        Ok(Listing::new(rendering, if_none_match.0.as_ref()))
     }
 }
 

@@ -140,12 +140,28 @@ async fn a_read_that_names_what_the_client_has_is_answered_304_until_it_changes(
         async { request.send().await.unwrap() }
     };
     let tag = etag.to_str().unwrap();
-    for matching in [tag, "*", &format!("W/{tag}"), &format!("\"other\", {tag}")] {
+    let with = |suffix: &str| format!("{}{suffix}\"", tag.trim_end_matches('"'));
+    let (gzip, br) = (with("-gzip"), with("-br"));
+    for matching in [
+        tag,
+        "*",
+        &format!("W/{tag}"),
+        &format!("\"other\", {tag}"),
+        &format!("\"other\",W/{tag},\"more\""),
+        &gzip,
+        &format!("W/{gzip}"),
+        &format!("\"other\", {br}"),
+    ] {
         let response = again(matching).await;
         assert_eq!((response.status().as_u16(), &response.headers()["etag"]), (304, &etag));
         assert!(response.bytes().await.unwrap().is_empty());
     }
-    assert_eq!(again("\"other\"").await.status(), 200);
+    for other in ["\"other\"", "", tag.trim_matches('"'), &with("x"), &gzip[1..]] {
+        assert_eq!(again(other).await.status(), 200, "{other}");
+    }
+    let lines = app.request(reqwest::Method::GET, "/messages").header("if-none-match", "\"other\"");
+    let response = lines.header("if-none-match", tag).send().await.unwrap();
+    assert_eq!(response.status(), 304, "several lines are one list");
 
     app.say("bob", "two").await;
     let response = again(tag).await;
