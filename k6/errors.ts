@@ -16,8 +16,8 @@ import { constant, everyday } from './lib/workloads.ts';
 export { setup } from './lib/start.ts';
 const TYPE = { 'Content-Type': 'application/json' };
 
-// What each code comes from. The rest cannot be had from here: k6 cannot send half a body (request_timeout), and the others
-// are the server's own troubles; `overloaded` is in too-many-clients.
+// What each code comes from. The rest cannot be had from here: k6 cannot send half a body (request_timeout) or a request that
+// is not HTTP (malformed_request), and the others are the server's own troubles; `overloaded` is in too-many-clients.
 const CAUSES: Partial<Record<Code, (expected: number[]) => chat.Answer<unknown>>> = {
   malformed_json: (expected) => post('{"user": "bob",', { headers: TYPE, expected }),
   invalid_parameter: (expected) => get('/messages?limit=0', { expected }),

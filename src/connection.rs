@@ -5,7 +5,7 @@
 //! and the service note what the connection is doing, and a timer looks at the note when it could
 //! have run out.
 
-use crate::{api::App, health::Health};
+use crate::{api::App, framing, health::Health};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -101,7 +101,11 @@ pub async fn serve(
     let service = service_fn(|request: hyper::Request<Incoming>| {
         *note.get() = Doing::Served;
         let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
-        let request = Request::from((request, local, remote, Scheme::HTTP));
+        let fault = framing::fault(&request);
+        let mut request = Request::from((request, local, remote, Scheme::HTTP));
+        if let Some(fault) = fault {
+            request.set_data(fault);
+        }
         let note = &note;
         app.call(request).map(move |result| {
             let mut response = result.unwrap_or_else(Error::into_response);

@@ -6,6 +6,7 @@
 //! - [`config`]: every setting, with its default and the reason for it
 //! - [`app`]: the life of the process, from listening to draining
 //! - [`server`], [`connection`]: sockets, how many of them and how long they may take
+//! - [`framing`]: what HTTP/1.1 asks of a request beside what hyper checks
 //! - [`api`]: the endpoints, the pages, the error contract
 //! - [`message`]: what a message is, and which ones are refused
 //! - [`rendering`]: bodies that are made once and shared
@@ -18,6 +19,7 @@ pub mod api;
 pub mod app;
 pub mod config;
 pub mod connection;
+pub mod framing;
 pub mod health;
 pub mod healthcheck;
 pub mod message;

@@ -602,7 +602,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `malformed_json`: The body is not a JSON object; `invalid_idempotency_key`: The Idempotency-Key header is not valid */
+            /** @description `malformed_json`: The body is not a JSON object; `invalid_idempotency_key`: The Idempotency-Key header is not valid; `malformed_request`: The request is not valid HTTP */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -610,7 +610,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code?: "malformed_json" | "invalid_idempotency_key";
+                        code?: "malformed_json" | "invalid_idempotency_key" | "malformed_request";
                     };
                 };
             };
@@ -761,7 +761,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `invalid_parameter`: A parameter of the URL is not valid */
+            /** @description `invalid_parameter`: A parameter of the URL is not valid; `malformed_request`: The request is not valid HTTP */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -769,7 +769,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code?: "invalid_parameter";
+                        code?: "invalid_parameter" | "malformed_request";
                     };
                 };
             };
@@ -846,7 +846,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_parameter`: A parameter of the URL is not valid */
+            /** @description `invalid_parameter`: A parameter of the URL is not valid; `malformed_request`: The request is not valid HTTP */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -854,7 +854,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code?: "invalid_parameter";
+                        code?: "invalid_parameter" | "malformed_request";
                     };
                 };
             };
@@ -964,7 +964,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `invalid_parameter`: A parameter of the URL is not valid */
+            /** @description `invalid_parameter`: A parameter of the URL is not valid; `malformed_request`: The request is not valid HTTP */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -972,7 +972,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code?: "invalid_parameter";
+                        code?: "invalid_parameter" | "malformed_request";
                     };
                 };
             };
@@ -1044,6 +1044,18 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description `malformed_request`: The request is not valid HTTP */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code?: "malformed_request";
+                    };
                 };
             };
             /** @description `not_acceptable`: The answer has no form that the Accept header takes */
@@ -1161,6 +1173,18 @@ export interface operations {
                     "application/json": components["schemas"]["Version"];
                 };
             };
+            /** @description `malformed_request`: The request is not valid HTTP */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code?: "malformed_request";
+                    };
+                };
+            };
             /** @description `not_acceptable`: The answer has no form that the Accept header takes */
             406: {
                 headers: {
@@ -1217,6 +1241,18 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stats"];
+                };
+            };
+            /** @description `malformed_request`: The request is not valid HTTP */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code?: "malformed_request";
+                    };
                 };
             };
             /** @description `not_acceptable`: The answer has no form that the Accept header takes */
@@ -1277,6 +1313,18 @@ export interface operations {
                     "application/json": components["schemas"]["History"];
                 };
             };
+            /** @description `malformed_request`: The request is not valid HTTP */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code?: "malformed_request";
+                    };
+                };
+            };
             /** @description `not_acceptable`: The answer has no form that the Accept header takes */
             406: {
                 headers: {
@@ -1333,6 +1381,18 @@ export interface operations {
                 };
                 content: {
                     "text/plain; version=0.0.4; charset=utf-8": string;
+                };
+            };
+            /** @description `malformed_request`: The request is not valid HTTP */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code?: "malformed_request";
+                    };
                 };
             };
             /** @description `not_acceptable`: The answer has no form that the Accept header takes */

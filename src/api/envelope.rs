@@ -1,9 +1,19 @@
 //! What every request goes through, whoever answers it: measuring, a trace id, the security
 //! headers, and the error contract, for panics and the framework's own errors too.
 
-use super::{App, error::ApiError, spec::Routes};
-use crate::telemetry::{Exchange, excerpt, trace_id_of_caller};
-use futures_util::{FutureExt, future::BoxFuture};
+use super::{
+    App,
+    error::{ApiError, Code},
+    spec::Routes,
+};
+use crate::{
+    framing::Fault,
+    telemetry::{Exchange, excerpt, trace_id_of_caller},
+};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use opentelemetry::{
     Context,
     context::FutureExt as _,
@@ -66,7 +76,13 @@ impl DynEndpoint for Envelope {
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
-        let answer = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
+        let answer = catch_unwind(AssertUnwindSafe(|| match request.data::<Fault>() {
+            None => self.inner.call(request),
+            Some(Fault(detail)) => {
+                let error = ApiError::because(Code::MalformedRequest, detail);
+                Box::pin(ready(Err(error.into())))
+            }
+        }));
         Box::pin(async move {
             let answer = match (answer, &context) {
                 (Ok(answer), None) => AssertUnwindSafe(answer).catch_unwind().await,

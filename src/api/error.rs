@@ -46,6 +46,7 @@ macro_rules! codes {
 }
 
 codes! {
+    MalformedRequest 400 "malformed_request" "The request is not valid HTTP";
     MalformedJson 400 "malformed_json" "The body is not a JSON object";
     InvalidParameter 400 "invalid_parameter" "A parameter of the URL is not valid";
     InvalidIdempotencyKey 400 "invalid_idempotency_key" "The Idempotency-Key header is not valid";
@@ -181,8 +182,9 @@ impl ApiError {
             Code::DatabaseUnavailable | Code::Overloaded | Code::Draining => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
             }
-            // The rest of the body may still be on its way, so the connection is of no further use.
-            Code::BodyTooLarge | Code::RequestTimeout => {
+            // The rest of the request may still be on its way, or where it ends is in doubt: the
+            // connection is of no further use.
+            Code::MalformedRequest | Code::BodyTooLarge | Code::RequestTimeout => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

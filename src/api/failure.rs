@@ -15,7 +15,8 @@ pub trait Codes {
     /// Its own ones.
     const CODES: &'static [Code];
     /// What every endpoint can answer with.
-    const COMMON: &'static [Code] = &[Code::NotAcceptable, Code::Internal, Code::Overloaded];
+    const COMMON: &'static [Code] =
+        &[Code::MalformedRequest, Code::NotAcceptable, Code::Internal, Code::Overloaded];
 }
 
 /// The codes given, and those of every endpoint that asks the database.

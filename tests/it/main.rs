@@ -13,6 +13,7 @@ mod distance;
 mod documented;
 mod errors;
 mod file;
+mod framing;
 mod freshness;
 mod harness;
 mod idempotency;

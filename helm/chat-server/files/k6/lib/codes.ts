@@ -10,6 +10,7 @@ type CodeOf<T> = T extends { content: { 'application/problem+json': { code?: inf
 export type Code = Exclude<CodeOf<Each<Answers>>, undefined> | 'method_not_allowed' | 'route_not_found';
 
 export const STATUS: Record<Code, number> = {
+  malformed_request: 400,
   malformed_json: 400,
   invalid_parameter: 400,
   invalid_idempotency_key: 400,
