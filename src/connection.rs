@@ -5,7 +5,11 @@
 //! and the service note what the connection is doing, and a timer looks at the note when it could
 //! have run out.
 
-use crate::{api::App, framing, health::Health};
+use crate::{
+    api::{self, App},
+    framing,
+    health::Health,
+};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -25,9 +29,9 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, join},
     net::TcpStream,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Most bytes of a request's head, which is also all that hyper buffers of a body ahead of us.
@@ -135,13 +139,13 @@ pub async fn serve(
     });
     let mut stopping = false;
     let mut timer = pin!(sleep_until(Instant::now() + patience.idle));
-    poll_fn(|cx| {
+    let served = poll_fn(|cx| {
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
-            return Poll::Ready(result.ok());
+            return Poll::Ready(Some(result));
         }
         // The timer is only ever moved when it would ring too late, or has rung too early; so a
         // busy connection hardly touches it.
@@ -156,8 +160,35 @@ pub async fn serve(
         }
         Poll::Pending
     })
-    .await
-    .map(|()| connection.into_parts().io.into_inner().stream)
+    .await;
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().stream;
+    if let Some(result) = served {
+        return result.ok().map(|()| stream);
+    }
+    // While a head is read, hyper has nothing left to write. A line end alone does not begin one:
+    // old clients send it after a body.
+    let asking = matches!(*note.get(), Doing::Asking(_));
+    if asking && !parts.read_buf.trim_ascii().is_empty() {
+        // In a box, because every connection would otherwise have room for it.
+        return Some(Box::pin(refuse_late_head(stream, patience.head)).await);
+    }
+    None
+}
+
+/// Tells a client that the head of its request took too long. hyper writes the response, as it
+/// writes all others, to a request that has arrived.
+async fn refuse_late_head(mut stream: TcpStream, limit: Duration) -> TcpStream {
+    let stand_in = &b"GET / HTTP/1.1\r\n\r\n"[..];
+    let service =
+        service_fn(
+            |_| async move { Ok::<_, Infallible>(hyper::Response::from(api::late_head(limit))) },
+        );
+    let response = http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(join(stand_in, &mut stream)), service);
+    let _ = timeout(LINGER_TIMEOUT, response).await;
+    stream
 }
 
 /// Says that nothing more comes, then waits a little until the client has said so too.
@@ -173,7 +204,7 @@ pub async fn linger(mut stream: TcpStream) {
             };
         }
     };
-    let _ = tokio::time::timeout(LINGER_TIMEOUT, drain).await;
+    let _ = timeout(LINGER_TIMEOUT, drain).await;
 }
 
 /// A socket that notes what passes through it.

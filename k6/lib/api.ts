@@ -626,7 +626,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The body took too long to arrive */
+            /** @description `request_timeout`: The request took too long to arrive */
             408: {
                 headers: {
                     [name: string]: unknown;

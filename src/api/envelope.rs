@@ -27,6 +27,7 @@ use poem::{
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
 };
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -99,7 +100,7 @@ impl DynEndpoint for Envelope {
             let (response, code) = match result {
                 Ok(response) => (response, None),
                 Err(error) => {
-                    log(&error, &trace_id, context, &method, uri.path());
+                    log(&error, &trace_id, context, Some((&method, uri.path())));
                     let allow = self.routes.allow(uri.path());
                     (error.respond(trace_id.clone(), &allow), Some(error.code.name()))
                 }
@@ -112,20 +113,37 @@ impl DynEndpoint for Envelope {
     }
 }
 
-fn log(error: &ApiError, trace_id: &str, context: Option<Context>, method: &Method, path: &str) {
+/// The response to a request whose head was not complete in time. It is logged, but not measured:
+/// neither method nor path may have arrived.
+pub fn late_head(limit: Duration) -> Response {
+    let detail = format!("The head of the request was not complete within {limit:?}.");
+    let error = ApiError::because(Code::RequestTimeout, detail);
+    let trace_id = new_trace_id();
+    log(&error, &trace_id, None, None);
+    finish(error.respond(trace_id.clone(), ""), &trace_id)
+}
+
+fn log(
+    error: &ApiError,
+    trace_id: &str,
+    context: Option<Context>,
+    request: Option<(&Method, &str)>,
+) {
     let span = context.as_ref().map(|context| context.span().span_context().clone());
     let span_id = span.filter(SpanContext::is_sampled).map(|span| span.span_id().to_string());
     // What goes to a collector gets the ids from here.
     let _context = context.map(Context::attach);
     let (code, status) = (error.code.name(), error.code.status());
     let cause = error.cause().map(excerpt);
+    let (method, path) =
+        request.map(|(method, path)| (excerpt(method.as_str()), excerpt(path))).unzip();
     macro_rules! line {
         ($level:ident, $text:literal) => {
             $level!(
                 trace_id,
                 span_id,
-                http.request.method = &*excerpt(method.as_str()),
-                url.path = &*excerpt(path),
+                http.request.method = method.as_deref(),
+                url.path = path.as_deref(),
                 http.response.status_code = status,
                 code,
                 cause = cause.as_deref(),

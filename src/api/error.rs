@@ -54,7 +54,7 @@ codes! {
     MessageNotFound 404 "message_not_found" "There is no message with this id";
     MethodNotAllowed 405 "method_not_allowed" "This path does not answer this method";
     NotAcceptable 406 "not_acceptable" "The answer has no form that the Accept header takes";
-    RequestTimeout 408 "request_timeout" "The body took too long to arrive";
+    RequestTimeout 408 "request_timeout" "The request took too long to arrive";
     BodyTooLarge 413 "body_too_large" "The body has too many bytes";
     UnsupportedMediaType 415 "unsupported_media_type" "The body must be application/json";
     UserMissing 422 "user_missing" "The user is missing";

@@ -152,7 +152,7 @@ impl MessagesApi {
         body: Unread<MessageToPost>,
     ) -> Result<PostResponse, Failure<PostErrors>> {
         let deadline = self.limits.deadline();
-        let body = body.read(self.limits.body_bytes_max, deadline).await?;
+        let body = body.read(self.limits, deadline).await?;
         let (user, text) = message_to_post::parse(&body)?;
         let message = NewMessage::new(user, text, key.0.as_ref());
         let posted = self.store.post(message, deadline).await?;

@@ -22,6 +22,7 @@ mod spec;
 mod stats;
 mod users;
 
+pub use envelope::late_head;
 pub use error::Code;
 pub use payload::RequestLimits;
 pub use spec::document;

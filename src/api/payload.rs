@@ -90,7 +90,8 @@ pub struct Unread<T> {
 impl<T> Unread<T> {
     /// # Errors
     /// `body_too_large`, `request_timeout`, or `malformed_json` for a body that breaks off.
-    pub async fn read(self, bytes_max: usize, deadline: Instant) -> Result<Bytes, ApiError> {
+    pub async fn read(self, limits: RequestLimits, deadline: Instant) -> Result<Bytes, ApiError> {
+        let bytes_max = limits.body_bytes_max;
         let too_large = || {
             let detail = format!("The body may have up to {bytes_max} bytes.");
             ApiError::because(Code::BodyTooLarge, detail)
@@ -108,7 +109,10 @@ impl<T> Unread<T> {
                 Code::MalformedJson,
                 "The body could not be read to its end.",
             )),
-            Err(_) => Err(Code::RequestTimeout.into()),
+            Err(_) => Err(ApiError::because(
+                Code::RequestTimeout,
+                format!("The body was not complete within {:?}.", limits.timeout),
+            )),
         }
     }
 }

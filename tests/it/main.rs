@@ -32,6 +32,7 @@ mod private_database;
 mod process;
 mod proxy;
 mod sequence;
+mod slow_heads;
 mod stats;
 mod strings;
 mod tidy;
