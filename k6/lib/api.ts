@@ -650,9 +650,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: The body must be application/json */
+            /** @description `unsupported_media_type`: The body must be application/json in UTF-8, uncompressed */
             415: {
                 headers: {
+                    /** @description The content coding that is taken, when the body has another one */
+                    "Accept-Encoding"?: string;
                     [name: string]: unknown;
                 };
                 content: {

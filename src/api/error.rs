@@ -56,7 +56,7 @@ codes! {
     NotAcceptable 406 "not_acceptable" "The answer has no form that the Accept header takes";
     RequestTimeout 408 "request_timeout" "The request took too long to arrive";
     BodyTooLarge 413 "body_too_large" "The body has too many bytes";
-    UnsupportedMediaType 415 "unsupported_media_type" "The body must be application/json";
+    UnsupportedMediaType 415 "unsupported_media_type" "The body must be application/json in UTF-8, uncompressed";
     UserMissing 422 "user_missing" "The user is missing";
     UserEmpty 422 "user_empty" "The user is empty";
     UserTooLong 422 "user_too_long" "The user has too many characters";
@@ -115,6 +115,8 @@ pub struct ApiError {
     detail: Option<String>,
     errors: Vec<FieldError>,
     cause: Option<String>,
+    /// The content codings that are taken, when the body has another one.
+    accept_encoding: Option<&'static str>,
 }
 
 impl ApiError {
@@ -132,6 +134,13 @@ impl ApiError {
                 .collect(),
             ..Self::because(*code, detail.clone())
         })
+    }
+
+    /// An error about a body's content coding. Only for these does the response name the codings
+    /// that are taken (RFC 9110, section 12.5.3).
+    pub fn content_coding(detail: impl Into<String>, taken: &'static str) -> Self {
+        let error = Self::because(Code::UnsupportedMediaType, detail);
+        Self { accept_encoding: Some(taken), ..error }
     }
 
     /// An error about a parameter of the URL; `reason` is a clause without a full stop.
@@ -189,6 +198,9 @@ impl ApiError {
             }
             _ => {}
         }
+        if let Some(taken) = self.accept_encoding {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(taken));
+        }
         response
     }
 }
@@ -199,7 +211,7 @@ fn field_error(code: Code, field: &str, detail: &str) -> FieldError {
 
 impl From<Code> for ApiError {
     fn from(code: Code) -> Self {
-        Self { code, detail: None, errors: Vec::new(), cause: None }
+        Self { code, detail: None, errors: Vec::new(), cause: None, accept_encoding: None }
     }
 }
 
@@ -241,7 +253,8 @@ impl From<poem::Error> for ApiError {
         } else if error.is::<MethodNotAllowedError>() {
             Code::MethodNotAllowed.into()
         } else if error.is::<ContentTypeError>() {
-            Self::because(Code::UnsupportedMediaType, "Send Content-Type: application/json.")
+            let detail = "The Content-Type header is missing. Send Content-Type: application/json.";
+            Self::because(Code::UnsupportedMediaType, detail)
         } else if error.status().is_client_error() {
             Self::because(Code::InvalidParameter, error.to_string())
         } else {

@@ -91,12 +91,23 @@ pub fn response(status: u16, codes: &[Code]) -> MetaResponse {
         all_of: vec![Problem::schema_ref(), MetaSchemaRef::Inline(Box::new(these_codes))],
         ..MetaSchema::ANY
     };
-    let retry_after = MetaHeader {
-        name: "Retry-After".into(),
-        description: Some("Seconds until another try makes sense".into()),
-        required: true,
+    let header = |name: &str, description: &str, required, schema| MetaHeader {
+        name: name.into(),
+        description: Some(description.into()),
+        required,
         deprecated: false,
-        schema: u16::schema_ref(),
+        schema,
+    };
+    let headers = match status {
+        415 => {
+            let about = "The content coding that is taken, when the body has another one";
+            vec![header("Accept-Encoding", about, false, String::schema_ref())]
+        }
+        503 => {
+            let about = "Seconds until another try makes sense";
+            vec![header("Retry-After", about, true, u16::schema_ref())]
+        }
+        _ => vec![],
     };
     MetaResponse {
         // The registry wants text that lives for ever, and it is made once per process.
@@ -107,6 +118,6 @@ pub fn response(status: u16, codes: &[Code]) -> MetaResponse {
             content_type: "application/problem+json",
             schema: MetaSchemaRef::Inline(Box::new(schema)),
         }],
-        headers: if status == 503 { vec![retry_after] } else { vec![] },
+        headers,
     }
 }

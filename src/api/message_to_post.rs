@@ -36,6 +36,11 @@ pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
         text: Option<Value>,
     }
     let malformed = |detail: String| ApiError::because(Code::MalformedJson, detail);
+    if let Some(encoding) = encoding_of_mark(body) {
+        return Err(malformed(format!(
+            "The body begins with a byte order mark, of {encoding}. Send UTF-8 without one."
+        )));
+    }
     // serde would also take an array for a struct.
     if body.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
         return Err(malformed(
@@ -50,6 +55,16 @@ pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
     let text = parse_text(text).map_err(|(code, detail)| errors.push((code, "text", detail)));
     ApiError::fields(&errors)?;
     user.ok().zip(text.ok()).ok_or_else(|| ApiError::internal("a field error without an error"))
+}
+
+/// What a byte order mark at the beginning says. Editors and shells of Windows write it unseen, so
+/// it is named: JSON must not be sent with one (RFC 8259, section 8.1).
+fn encoding_of_mark(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0xef, 0xbb, 0xbf, ..] => Some("UTF-8"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
+    }
 }
 
 fn parse_user(user: Option<Value>) -> Result<UserName, (Code, String)> {

@@ -1,13 +1,13 @@
 //! Bodies: read under limits, rendered once.
 
 use super::error::{ApiError, Code};
-use crate::rendering::json_line;
+use crate::{rendering::json_line, telemetry::excerpt};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mime::Mime;
 use poem::{
     IntoResponse, Request, RequestBody, Response,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
 };
 use poem_openapi::{
     payload::{ParsePayload, Payload},
@@ -120,8 +120,9 @@ impl<T> Unread<T> {
 impl<T: Type> Payload for Unread<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
-    fn check_content_type(content_type: &str) -> bool {
-        content_type.parse::<Mime>().is_ok_and(|mime| mime.essence_str() == "application/json")
+    /// `from_request` looks at it, and says what is wrong.
+    fn check_content_type(_: &str) -> bool {
+        true
     }
 
     fn schema_ref() -> MetaSchemaRef {
@@ -137,12 +138,46 @@ impl<T: Type> ParsePayload for Unread<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
+        check_type(request.content_type().unwrap_or_default())?;
+        check_coding(request.headers())?;
         let announced = request.header(header::CONTENT_LENGTH).and_then(|n| n.parse().ok());
         Ok(Self { body: body.take()?, announced, schema: PhantomData })
     }
 }
 
 poem_openapi::impl_apirequest_for_payload!(Unread<T>, T: Type);
+
+fn check_type(content_type: &str) -> Result<(), ApiError> {
+    let refuse = |what| {
+        let detail = format!("{what} Send Content-Type: application/json and a body in UTF-8.");
+        Err(ApiError::because(Code::UnsupportedMediaType, detail))
+    };
+    let mime = content_type.parse::<Mime>();
+    let Some(mime) = mime.ok().filter(|mime| mime.essence_str() == "application/json") else {
+        return refuse(format!("The Content-Type is `{}`.", excerpt(content_type)));
+    };
+    let charset = mime.get_param(mime::CHARSET).map_or("utf-8", |charset| charset.as_str());
+    let charset = charset.trim_matches('"');
+    if ["utf-8", "utf8"].iter().any(|utf_8| charset.eq_ignore_ascii_case(utf_8)) {
+        return Ok(());
+    }
+    refuse(format!("The charset is `{}`, but JSON is UTF-8.", excerpt(charset)))
+}
+
+/// A compressed body is not unpacked: a few kilobytes can become gigabytes.
+fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    let Some(coding) = codings.iter().find(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"))
+    else {
+        return Ok(());
+    };
+    let coding = String::from_utf8_lossy(coding.as_bytes());
+    let detail = format!(
+        "The Content-Encoding is `{}`. Send the body uncompressed, without that header.",
+        excerpt(&coding)
+    );
+    Err(ApiError::content_coding(detail, "identity"))
+}
 
 /// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction. By hand,
 /// because a page has a hundred of them and the general way takes ten times as long.

@@ -116,6 +116,64 @@ async fn a_body_of_another_kind_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_in_another_coding_is_refused_with_what_to_send() {
+    let (app, database) = TestApp::start().await;
+    let body = r#"{"user": "bob", "text": "hi"}"#;
+    let post = |name: &'static str, value: &'static str| {
+        let request = app.request(Method::POST, "/message").body(body).header(name, value);
+        let kind = (name != "content-type").then_some(("content-type", "application/json"));
+        kind.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    };
+    for (name, value, shown) in [
+        ("content-encoding", "gzip", "Content-Encoding is `gzip`"),
+        ("content-encoding", "br", "Content-Encoding is `br`"),
+        ("content-encoding", "identity, gzip", "Content-Encoding is `identity, gzip`"),
+        ("content-encoding", "nonsense", "Content-Encoding is `nonsense`"),
+        ("content-type", "application/json; charset=iso-8859-1", "charset is `iso-8859-1`"),
+        ("content-type", "application/json;charset=\"UTF-16\"", "charset is `utf-16`"),
+        (
+            "content-type",
+            "text/plain; charset=utf-8",
+            "Content-Type is `text/plain; charset=utf-8`",
+        ),
+    ] {
+        let response = post(name, value).send().await.unwrap();
+        // Only with this header, a client knows that it is the coding and not the type.
+        let taken = response.headers().get("accept-encoding").cloned();
+        assert_eq!(taken.is_some_and(|it| it == "identity"), name == "content-encoding", "{value}");
+        let problem = problem(response).await;
+        let detail = problem["detail"].as_str().unwrap().to_lowercase();
+        assert_eq!(problem["code"], "unsupported_media_type", "{value}");
+        assert!(detail.contains(&shown.to_lowercase()), "{detail}");
+    }
+    assert_eq!(database.count_messages().await, 0);
+    for (name, value) in [
+        ("content-encoding", "identity"),
+        ("content-type", "application/json; charset=\"utf-8\""),
+        ("content-type", "application/json; charset=UTF8"),
+        ("content-type", "application/json; profile=x"),
+    ] {
+        assert_eq!(post(name, value).send().await.unwrap().status(), 201, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_named() {
+    let (app, _database) = TestApp::start().await;
+    for (mark, encoding) in
+        [(&b"\xef\xbb\xbf"[..], "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")]
+    {
+        let body = [mark, br#"{"user": "bob", "text": "hi"}"#].concat();
+        let request =
+            app.request(Method::POST, "/message").header("content-type", "application/json");
+        let problem = problem(request.body(body).send().await.unwrap()).await;
+        assert_eq!(problem["code"], "malformed_json");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("byte order mark, of {encoding}.")), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn a_query_that_is_not_utf_8_is_refused_by_every_endpoint_that_has_one() {
     let (app, _database) = TestApp::start().await;
     let document = app.get_json("/openapi.json").await;
