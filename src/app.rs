@@ -5,6 +5,7 @@ use crate::{
     config::{Config, Migrate},
     connection::Patience,
     health::Health,
+    places::Places,
     server::{self, Connections, Service},
     store::{Store, StoreOptions},
     telemetry::{self, Stats},
@@ -13,12 +14,9 @@ use anyhow::Context;
 use prometheus::Registry;
 use secrecy::ExposeSecret;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-/// Most connections on the operations port. Probes and scrapers are few.
-const OPS_CONNECTIONS_MAX: usize = 256;
 
 /// How long it takes at most until requests have noticed that they are cut off.
 const CUT_OFF_MAX: Duration = Duration::from_millis(100);
@@ -73,7 +71,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
     let store = open_store(config, &health)?;
-    let connections = Arc::new(Connections::new(config.max_connections as usize));
+    let places = Places::claim(config)?;
+    let connections = Arc::new(Connections::new(places.clients));
+    let refusals = Arc::new(Semaphore::new(places.refusals));
     let stats = Stats::new(registry.clone(), config.apdex_t, Arc::clone(&connections));
     let stats = Arc::new(stats);
     telemetry::observe(&connections, &health, &store);
@@ -91,6 +91,7 @@ pub async fn run(
         app,
         refusing: api::refusing(&parts, Code::Overloaded),
         connections: Arc::clone(connections),
+        refusals: Arc::clone(&refusals),
         patience,
         health: Arc::clone(&health),
     };
@@ -102,7 +103,7 @@ pub async fn run(
     let public = tokio::spawn(server::serve(listeners.public, public, stop_public.clone()));
     let cut_off = public.abort_handle();
     let ops = listeners.ops.map(|listener| {
-        let ops = service(api::ops(&parts), &Arc::new(Connections::new(OPS_CONNECTIONS_MAX)));
+        let ops = service(api::ops(&parts), &Arc::new(Connections::new(places.ops)));
         tokio::spawn(server::serve(listener, ops, stop_ops.clone()))
     });
     let (keeper, migrate) = (Arc::clone(&store), config.migrate);

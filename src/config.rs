@@ -69,7 +69,8 @@ pub struct Config {
     #[arg(long, env, default_value = "75s", value_parser = duration)]
     pub idle_timeout: Duration,
 
-    /// Most connections from clients. The ones beyond it are told so (503 overloaded) and closed
+    /// The maximum number of connections from clients. Further clients get 503 overloaded. Fewer
+    /// where the system allows fewer open files (ulimit -n)
     #[arg(long, env, default_value = "10000", value_parser = up_to(1_000_000))]
     pub max_connections: u32,
 

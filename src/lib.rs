@@ -7,6 +7,7 @@
 //! - [`app`]: the life of the process, from listening to draining
 //! - [`server`], [`connection`]: sockets, how many of them and how long they may take
 //! - [`framing`]: what HTTP/1.1 asks of a request beside what hyper checks
+//! - [`places`]: how many connections there may be
 //! - [`api`]: the endpoints, the pages, the error contract
 //! - [`message`]: what a message is, and which ones are refused
 //! - [`rendering`]: bodies that are made once and shared
@@ -23,6 +24,7 @@ pub mod framing;
 pub mod health;
 pub mod healthcheck;
 pub mod message;
+pub mod places;
 pub mod rendering;
 pub mod server;
 pub mod store;

@@ -5,7 +5,7 @@ use chat_server::{
     api,
     app::{self, Listeners},
     config::{Command, Config, Migrate},
-    healthcheck, server,
+    healthcheck,
     telemetry::Telemetry,
 };
 use clap::Parser;
@@ -75,8 +75,6 @@ async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
             }
         }
     }
-    let connections = config.max_connections + config.database_max_connections;
-    server::raise_file_limit(connections.into());
     let listeners = Listeners::bind(config).await?;
     info!(version = env!("CARGO_PKG_VERSION"), "Starting");
     let (stop, stopped) = tokio::sync::oneshot::channel();

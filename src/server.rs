@@ -8,7 +8,6 @@ use crate::{
 };
 use futures_util::FutureExt;
 use std::{
-    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -28,10 +27,6 @@ use tracing::warn;
 /// How long to pause when the system gives no connection, mostly for want of file descriptors.
 /// Without it the loop would spin until some are free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How many connections beyond the limit are told so at a time. The ones beyond these are closed
-/// unheard.
-const REFUSALS_MAX: usize = 256;
 
 /// How long a connection beyond the limit may take to ask and to read its answer.
 const REFUSAL_PATIENCE: Patience =
@@ -85,6 +80,8 @@ pub struct Service {
     /// Answers those for whom there is no place.
     pub refusing: App,
     pub connections: Arc<Connections>,
+    /// The places for those. Clients without one of these too are closed without a response.
+    pub refusals: Arc<Semaphore>,
     pub patience: Patience,
     pub health: Arc<Health>,
 }
@@ -92,7 +89,6 @@ pub struct Service {
 /// Serves a listener until `stop` is cancelled and the requests under way are answered. Dropped
 /// before that, it cuts them off.
 pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) {
-    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
@@ -116,7 +112,7 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         };
         let (app, permit, patience) = if let Some(permit) = service.connections.admit() {
             (&app, permit, Some(service.patience))
-        } else if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+        } else if let Ok(permit) = Arc::clone(&service.refusals).try_acquire_owned() {
             (&refusing, permit, None)
         } else {
             continue;
@@ -155,17 +151,4 @@ async fn serve_one(
         }
         drop(permit);
     });
-}
-
-/// Raises the number of files this process may have open, towards what the connections need.
-pub fn raise_file_limit(connections: u64) {
-    // Beside the connections: those that are told to go, the operations port's, files of the
-    // process.
-    let wanted = connections + REFUSALS_MAX as u64 + 512;
-    let allowed: io::Result<u64> = rlimit::increase_nofile_limit(wanted);
-    if let Ok(allowed) = allowed
-        && allowed < wanted
-    {
-        warn!(allowed, wanted, "The limit of open files is lower than MAX_CONNECTIONS needs");
-    }
 }

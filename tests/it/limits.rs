@@ -118,7 +118,6 @@ async fn connections_beyond_the_limit_are_told_so_and_the_others_served() {
 
 #[tokio::test]
 async fn two_thousand_idle_connections_hinder_nobody() {
-    chat_server::server::raise_file_limit(10_000);
     let (app, _database) = TestApp::start().await;
     let mut idle = Vec::new();
     for _ in 0..2_000 {

@@ -24,6 +24,7 @@ mod log;
 mod messages;
 mod migrations;
 mod names;
+mod open_files;
 mod openapi;
 mod order;
 mod outage;

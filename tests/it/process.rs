@@ -27,9 +27,23 @@ impl Process {
 
     /// The same with variables in its environment.
     pub async fn start_with(flags: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = command(flags)
+        let mut command = command(flags);
+        command.envs(environment.iter().copied());
+        Self::spawn(command).await
+    }
+
+    /// The same where the process may have so many files open and no more.
+    pub async fn start_with_files(files: u32, flags: &[&str]) -> Self {
+        let binary = env!("CARGO_BIN_EXE_chat-server");
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let mut command = without_settings(Command::new("sh"));
+        command.args(["-c", &script, binary]).args(flags);
+        Self::spawn(command).await
+    }
+
+    async fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .args(["--listen-addr", "127.0.0.1:0", "--log-format", "json"])
-            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -113,8 +127,13 @@ impl Process {
 }
 
 pub fn command(flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
-    command.args(flags).kill_on_drop(true);
+    let mut command = without_settings(Command::new(env!("CARGO_BIN_EXE_chat-server")));
+    command.args(flags);
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
+    command.kill_on_drop(true);
     // Only what a test says counts, not what is set around it.
     for setting in crate::tidy::settings() {
         command.env_remove(setting);

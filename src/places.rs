@@ -1,0 +1,98 @@
+//! How many connections there may be, of each kind: what is set, or what the process has files for.
+//!
+//! Without a limit below that of the system, idle clients could take every file. Then neither a
+//! probe nor a refused client would get a response.
+
+use crate::config::Config;
+use tracing::warn;
+
+/// Files beside those of clients and database: the standard streams, the runtime's, listeners,
+/// exporters, one that is being accepted.
+const FILES_OF_PROCESS: u64 = 32;
+
+/// A connection to SQLite has the database and its log open; to MySQL, a socket.
+const FILES_OF_DATABASE_CONNECTION: u64 = 2;
+
+/// The maximum number of clients without a place that get a response at the same time. Further ones
+/// are closed without one.
+const REFUSALS_MAX: u64 = 256;
+
+/// The maximum number of connections on the operations port. Probes and scrapers are few.
+const OPS_MAX: u64 = 256;
+
+/// The minimum for refusals and for the operations port: a few probes at the same time.
+const SPARE_MIN: u64 = 4;
+
+/// How many connections of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    pub clients: usize,
+    /// Clients that get the response that there is no place.
+    pub refusals: usize,
+    pub ops: usize,
+}
+
+impl Places {
+    /// Raises the number of files that this process may have open to what the settings need, or as
+    /// far as the system allows, and divides what there is.
+    ///
+    /// # Errors
+    /// When the system allows fewer files than a server needs.
+    pub fn claim(config: &Config) -> anyhow::Result<Self> {
+        let ops = if config.ops_addr.is_some() { OPS_MAX } else { 0 };
+        let clients = u64::from(config.max_connections);
+        let reserved = FILES_OF_PROCESS
+            + FILES_OF_DATABASE_CONNECTION * u64::from(config.database_max_connections);
+        let wanted = reserved + clients + REFUSALS_MAX + ops;
+        let allowed = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
+        let least = reserved + 3 * SPARE_MIN;
+        anyhow::ensure!(
+            allowed >= least,
+            "the system allows this process {allowed} open files, but it needs {least}: raise the \
+             limit (ulimit -n {wanted}) or lower DATABASE_MAX_CONNECTIONS"
+        );
+        let places = share(allowed - reserved, clients, ops);
+        let max_connections = places.clients;
+        if (max_connections as u64) < clients {
+            warn!(
+                allowed,
+                wanted,
+                max_connections,
+                "Open files are limited: fewer connections than MAX_CONNECTIONS are served"
+            );
+        }
+        Ok(places)
+    }
+}
+
+/// Clients get three quarters or more, once the others have their minimum.
+fn share(files: u64, clients: u64, ops: u64) -> Places {
+    let others = (files / 4).max(2 * SPARE_MIN).min(REFUSALS_MAX + ops);
+    let clients = clients.min(files - others);
+    let others = files - clients;
+    let ops = ops.min(others / 2);
+    let refusals = REFUSALS_MAX.min(others - ops);
+    let count = |places: u64| usize::try_from(places).unwrap_or(usize::MAX);
+    Places { clients: count(clients), refusals: count(refusals), ops: count(ops) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_shared_so_that_refusals_and_operations_always_have_some() {
+        let of = |files, clients, ops| {
+            let Places { clients, refusals, ops } = share(files, clients, ops);
+            (clients, refusals, ops)
+        };
+        assert_eq!(of(10_512, 10_000, OPS_MAX), (10_000, 256, 256));
+        assert_eq!(of(10_256, 10_000, 0), (10_000, 256, 0));
+        assert_eq!(of(259, 3, 0), (3, 256, 0));
+        assert_eq!(of(1_000_000, 3, OPS_MAX), (3, 256, 256));
+        assert_eq!(of(8_000, 10_000, OPS_MAX), (7_488, 256, 256));
+        assert_eq!(of(148, 10_000, OPS_MAX), (111, 19, 18));
+        assert_eq!(of(12, 10_000, OPS_MAX), (4, 4, 4));
+        assert_eq!(of(12, 10_000, 0), (4, 8, 0));
+    }
+}
