@@ -223,6 +223,8 @@ export interface components {
             reason?: string;
             /** @description The last trouble there was, also when it is over. */
             last_error?: components["schemas"]["LastError"] & unknown;
+            /** @description What should be changed, though it works. */
+            warnings: string[];
         };
         /** CodeCount */
         CodeCount: {
