@@ -4,6 +4,7 @@ use crate::{
     api::{self, Code, Parts, RequestLimits},
     config::{Config, Migrate},
     connection::Patience,
+    database_url::DatabaseUrl,
     health::Health,
     places::Places,
     server::{self, Connections, Service},
@@ -159,13 +160,13 @@ pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
 }
 
 fn open_store(config: &Config, health: &Arc<Health>) -> anyhow::Result<Arc<Store>> {
-    let url = config.database_url()?;
+    let url = DatabaseUrl::of(config)?;
     let options = StoreOptions {
-        url: url.expose_secret(),
+        url: url.url.expose_secret(),
         connections_max: config.database_max_connections,
         write_queue: config.write_queue as usize,
     };
-    Ok(Arc::new(Store::new(&options, Arc::clone(health))?))
+    Ok(Arc::new(Store::new(&options, Arc::clone(health)).context(url.setting)?))
 }
 
 fn announce(listeners: &Listeners) -> anyhow::Result<()> {

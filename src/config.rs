@@ -1,15 +1,12 @@
 //! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
 
-use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
-use secrecy::{ExposeSecret, SecretString};
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
+use crate::setting::{address, bytes, count, duration, duration_or_none, file, log_filter};
+use clap::{
+    Command as Flags, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    error::ErrorKind,
 };
-use url::Url;
+use secrecy::SecretString;
+use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A small chat server: people post short messages, everyone reads the latest ones.
 ///
@@ -21,13 +18,14 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Address and port to serve on. Port 0 takes any free port
-    #[arg(long, env, default_value = "0.0.0.0:8081")]
+    /// Address and port to serve on, such as 127.0.0.1:8081, localhost:8081 or :8081. Port 0 takes
+    /// any free port
+    #[arg(long, env, default_value = "0.0.0.0:8081", value_parser = address)]
     pub listen_addr: SocketAddr,
 
     /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics, /stats,
     /// /dashboard), which then leave the public port, so that nobody outside sees them
-    #[arg(long, env)]
+    #[arg(long, env, value_parser = address)]
     pub ops_addr: Option<SocketAddr>,
 
     /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. The database
@@ -37,18 +35,18 @@ pub struct Config {
     pub database_url: Option<SecretString>,
 
     /// File that holds the database URL, so that its password stands in no environment
-    #[arg(long, env, conflicts_with = "database_url")]
+    #[arg(long, env, value_parser = file, conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
     /// File that holds the password of the database's user, which the URL then leaves out: so the
     /// database and this server can read the same secret
-    #[arg(long, env)]
+    #[arg(long, env, value_parser = file)]
     pub database_password_file: Option<PathBuf>,
 
     /// Most connections to the database. Four of them are for posts, shared reads and watching; the
     /// others are for requests with a query of their own. More do not make it faster, and it has a
     /// limit for all servers together
-    #[arg(long, env, default_value = "10", value_parser = clap::value_parser!(u32).range(5..=10_000))]
+    #[arg(long, env, default_value = "10", value_parser = count(5..=10_000, 10))]
     pub database_max_connections: u32,
 
     /// What to do about the database's schema
@@ -71,21 +69,21 @@ pub struct Config {
 
     /// The maximum number of connections from clients. Further clients get 503 overloaded. Fewer
     /// where the system allows fewer open files (ulimit -n)
-    #[arg(long, env, default_value = "10000", value_parser = up_to(1_000_000))]
+    #[arg(long, env, default_value = "10000", value_parser = count(1..=1_000_000, 10_000))]
     pub max_connections: u32,
 
-    /// Most bytes of a request's body. The default holds the longest text even if each of its
-    /// characters is written as JSON escapes (12 bytes)
-    #[arg(long, env, default_value = "1048576", value_parser = up_to(i64::from(u32::MAX)))]
+    /// Most bytes of a request's body, such as 1048576, 500kB or 1MiB. The default holds the
+    /// longest text even if each of its characters is written as JSON escapes (12 bytes)
+    #[arg(long, env, default_value = "1048576", value_parser = bytes)]
     pub max_body_bytes: u32,
 
     /// Most posts that may wait for the database at once. The ones beyond it are refused (503
     /// overloaded)
-    #[arg(long, env, default_value = "4096", value_parser = up_to(1_000_000))]
+    #[arg(long, env, default_value = "4096", value_parser = count(1..=1_000_000, 4_096))]
     pub write_queue: u32,
 
     /// How long to go on serving after SIGTERM while /readyz already says no. In Kubernetes about
-    /// 5s, until all nodes have heard that this replica is going
+    /// 5s, until all nodes have heard that this replica is going. Shorter than SHUTDOWN_TIMEOUT
     #[arg(long, env, default_value = "0s", value_parser = duration_or_none)]
     pub shutdown_delay: Duration,
 
@@ -103,12 +101,15 @@ pub struct Config {
     pub log_format: LogFormat,
 
     /// Which lines are logged: a level, or a filter such as info,chat_server=debug
-    #[arg(long = "log", env = "RUST_LOG", default_value = "info")]
+    #[arg(
+        long = "log",
+        env = "RUST_LOG",
+        value_name = "RUST_LOG",
+        default_value = "info",
+        value_parser = log_filter
+    )]
     pub log_filter: String,
 }
-
-/// The longest time that can be set. What is meant to be longer is meant to be something else.
-const DURATION_MAX: Duration = Duration::from_hours(24);
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Command {
@@ -139,110 +140,47 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The database URL from wherever it is set, with its password.
+    /// The settings of this process.
     ///
     /// # Errors
-    /// When a file cannot be read or is empty, or its password has no place in the URL.
-    pub fn database_url(&self) -> anyhow::Result<SecretString> {
-        let url = match (&self.database_url_file, &self.database_url) {
-            (Some(path), _) => content("DATABASE_URL_FILE", path)?.trim().into(),
-            (None, Some(url)) if !url.expose_secret().is_empty() => url.clone(),
-            (None, _) => "sqlite://chat.db".into(),
-        };
-        match &self.database_password_file {
-            Some(path) => with_password(&url, path),
-            None => Ok(url),
+    /// When one of them cannot be used, or `--help` or `--version` is wanted.
+    pub fn load() -> Result<Self, clap::Error> {
+        // A negative number is a wrong value and not an unknown flag.
+        let mut flags = Self::command().mut_args(|argument| argument.allow_hyphen_values(true));
+        let config = Self::from_arg_matches(&flags.try_get_matches_from_mut(env::args_os())?)?;
+        let (delay, timeout) = (config.shutdown_delay, config.shutdown_timeout);
+        if !delay.is_zero() && delay >= timeout {
+            let [delay, timeout] = [delay, timeout].map(humantime::format_duration);
+            let conflict = format!(
+                "SHUTDOWN_DELAY is {delay} and SHUTDOWN_TIMEOUT, which includes it, is {timeout}: \
+                 the delay must be shorter, such as 5s and 30s"
+            );
+            return Err(flags.error(ErrorKind::ValueValidation, conflict));
         }
+        Ok(config)
     }
 }
 
-/// What stands in the file, which nobody would leave empty on purpose.
-fn content(setting: &str, path: &Path) -> anyhow::Result<String> {
-    let content = fs::read_to_string(path)
-        .with_context(|| format!("{setting}: cannot read {}", path.display()))?;
-    anyhow::ensure!(!content.trim().is_empty(), "{setting}: {} is empty", path.display());
-    Ok(content)
-}
-
-/// Newlines at the end are the editor's, as the images of MySQL see it too.
-fn with_password(url: &SecretString, path: &Path) -> anyhow::Result<SecretString> {
-    let password = content("DATABASE_PASSWORD_FILE", path)?;
-    let password = password.trim_end_matches('\n');
-    let mut url =
-        Url::parse(url.expose_secret()).ok().context("DATABASE_URL is not a valid URL")?;
-    anyhow::ensure!(
-        url.password().is_none(),
-        "DATABASE_PASSWORD_FILE: DATABASE_URL has a password already"
-    );
-    anyhow::ensure!(
-        !url.username().is_empty(),
-        "DATABASE_PASSWORD_FILE: DATABASE_URL names no user"
-    );
-    // The rest is encoded there, but percent signs are taken for the work of somebody before.
-    let placed = url.set_password(Some(&password.replace('%', "%25")));
-    anyhow::ensure!(placed.is_ok(), "DATABASE_PASSWORD_FILE: DATABASE_URL has no host");
-    Ok(String::from(url).into())
-}
-
-fn up_to(max: i64) -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=max)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match duration_or_none(text)? {
-        Duration::ZERO => Err("it must be more than nothing".into()),
-        duration => Ok(duration),
-    }
-}
-
-fn duration_or_none(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text).map_err(|error| error.to_string())? {
-        duration if duration > DURATION_MAX => Err("it may be up to a day".into()),
-        duration => Ok(duration),
+impl LogFormat {
+    /// The one setting that is needed to say that another one cannot be used.
+    pub fn of_process() -> Self {
+        let command = Config::command();
+        let argument = command.get_arguments().filter(|argument| argument.get_id() == "log_format");
+        let flag = env::args().skip_while(|word| !word.starts_with("--log-format")).take(2);
+        let words = [env!("CARGO_PKG_NAME").to_owned()].into_iter().chain(flag);
+        let flags = Flags::new(env!("CARGO_PKG_NAME")).ignore_errors(true).args(argument);
+        let matches = flags.try_get_matches_from(words).ok();
+        let format = matches.as_ref().and_then(|matches| matches.get_one("log_format"));
+        format.copied().unwrap_or(Self::Auto)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
-    use std::io::Write;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Config::command().debug_assert();
-    }
-
-    #[test]
-    fn a_password_is_not_printed() {
-        let config = Config::parse_from(["chat-server", "--database-url", "mysql://u:geheim@h/d"]);
-        assert!(!format!("{config:?}").contains("geheim"));
-        assert!(config.database_url().unwrap().expose_secret().contains("geheim"));
-    }
-
-    #[test]
-    fn a_password_file_fills_the_gap_in_the_url_whatever_it_holds() {
-        let url = |url: &str, password: &str| {
-            let mut file = tempfile::NamedTempFile::new().unwrap();
-            file.write_all(password.as_bytes()).unwrap();
-            let path = file.path().to_str().unwrap();
-            let flags = ["--database-url", url, "--database-password-file", path];
-            let config = Config::parse_from(["chat-server"].iter().chain(&flags));
-            config.database_url().map(|url| Url::parse(url.expose_secret()).unwrap())
-        };
-        let filled = url("mysql://chat@db/chat?ssl-mode=REQUIRED", " p@ss/w:rd?%41ö \n").unwrap();
-        assert_eq!(filled.password(), Some("%20p%40ss%2Fw%3Ard%3F%2541%C3%B6%20"));
-        assert_eq!((filled.username(), filled.query()), ("chat", Some("ssl-mode=REQUIRED")));
-        let refused = [
-            ("mysql://chat:old@db/chat", "secret", "has a password already"),
-            ("mysql://db/chat", "secret", "names no user"),
-            ("sqlite://chat.db", "secret", "names no user"),
-            ("no url", "secret", "not a valid URL"),
-            ("mysql://chat@db/chat", "\n", "is empty"),
-        ];
-        for (database_url, password, expected) in refused {
-            let error = url(database_url, password).unwrap_err().to_string();
-            assert!(error.contains(expected) && !error.contains("secret"), "{error}");
-        }
     }
 }

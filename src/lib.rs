@@ -4,6 +4,7 @@
 //! Where things are:
 //!
 //! - [`config`]: every setting, with its default and the reason for it
+//! - [`setting`], [`database_url`]: how values are written, and what is said about wrong ones
 //! - [`app`]: the life of the process, from listening to draining
 //! - [`server`], [`connection`]: sockets, how many of them and how long they may take
 //! - [`framing`]: what HTTP/1.1 asks of a request beside what hyper checks
@@ -20,6 +21,7 @@ pub mod api;
 pub mod app;
 pub mod config;
 pub mod connection;
+pub mod database_url;
 pub mod framing;
 pub mod health;
 pub mod healthcheck;
@@ -27,5 +29,6 @@ pub mod message;
 pub mod places;
 pub mod rendering;
 pub mod server;
+pub mod setting;
 pub mod store;
 pub mod telemetry;

@@ -4,12 +4,15 @@ use anyhow::Context;
 use chat_server::{
     api,
     app::{self, Listeners},
-    config::{Command, Config, Migrate},
+    config::{Command, Config, LogFormat, Migrate},
     healthcheck,
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
 };
-use clap::Parser;
-use std::{io::Write, process::ExitCode, thread};
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    thread,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -19,20 +22,36 @@ use tracing::{info, warn};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
     let result = match config.command {
         Some(Command::Openapi) => print(&api::document()),
         Some(Command::Healthcheck) => healthcheck::run(&config).and_then(|report| print(&report)),
         None => run(&config),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Not by the log, which may not be set up: somebody has to see why nothing starts.
-            let _ = writeln!(std::io::stderr(), "chat-server: {error:#}");
-            ExitCode::FAILURE
-        }
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    match config.command {
+        // A person or a container engine ran it; there is no log.
+        Some(_) => drop(writeln!(std::io::stderr(), "chat-server: {error:#}")),
+        None => telemetry::fatal(config.log_format, &format!("{error:#}")),
     }
+    ExitCode::FAILURE
+}
+
+/// Prints what clap says: as it is for people, as one line of the log for machines.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || std::io::stderr().is_terminal() {
+        error.exit();
+    }
+    let text = error.to_string();
+    // What follows is for people: how to use the command, and where to read more.
+    let text = text.split("\n\nUsage").flat_map(|text| text.split("\n\nFor more")).next();
+    let text = text.unwrap_or_default();
+    let words: Vec<_> = text.trim_start_matches("error: ").split_whitespace().collect();
+    telemetry::fatal(LogFormat::of_process(), &words.join(" "));
+    ExitCode::from(2)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

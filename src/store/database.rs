@@ -50,7 +50,10 @@ impl Database {
                 Ok(Self::MySql(Arc::new(MySql::new(url, connections_max, distance)?)))
             }
             Some("sqlite") => Ok(Self::Sqlite(Arc::new(Sqlite::new(url, connections_max)?))),
-            _ => bail!("DATABASE_URL must begin with mysql://, mariadb:// or sqlite://"),
+            _ => bail!(
+                "it must be sqlite://FILE, such as sqlite://chat.db, or \
+                 mysql://USER:PASSWORD@HOST:PORT/NAME; it is not shown, as it may hold a password"
+            ),
         }
     }
 

@@ -22,12 +22,14 @@ mod limits;
 mod migrate;
 mod mysql;
 mod mysql_session;
+mod mysql_url;
 mod page;
 mod posts;
 mod queries;
 mod sequence;
 mod shared_read;
 mod sqlite;
+mod sqlite_file;
 mod transaction;
 mod watch;
 

@@ -8,12 +8,10 @@ use super::{
     limits::Limits,
     migrate,
     mysql_session::{SETTINGS, set_up, set_up_for_migrations},
-    queries,
+    mysql_url, queries,
     sequence::{self, Ids},
 };
 use crate::{config::Migrate, message::MessageId};
-use anyhow::Context;
-use log::LevelFilter;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
     migrate::Migrator,
@@ -30,7 +28,6 @@ use std::{
 };
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
-use url::Url;
 
 static MIGRATOR: Migrator = Migrator {
     // A newer server may have migrated further: schema changes only ever add
@@ -40,11 +37,6 @@ static MIGRATOR: Migrator = Migrator {
     locking: false,
     ..sqlx::migrate!("migrations/mysql")
 };
-
-const INVALID_URL: &str = "DATABASE_URL is not a valid MySQL URL: it is \
-    mysql://USER:PASSWORD@HOST:PORT/NAME, with special characters percent-encoded";
-
-const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
 /// How many tasks keep a connection: group commit and the two shared reads.
 const LANES: u32 = 3;
@@ -82,13 +74,8 @@ pub struct MySql {
 
 impl MySql {
     pub fn new(url: &str, connections_max: u32, distance: Arc<Distance>) -> anyhow::Result<Self> {
-        let (options, server) = (connect_options(url)?, connect_options(&without_path(url)?)?);
+        let (options, server) = mysql_url::parse(url)?;
         let database = options.get_database().unwrap_or_default().to_owned();
-        anyhow::ensure!(!database.is_empty(), "DATABASE_URL names no database: it ends with /NAME");
-        anyhow::ensure!(
-            !SYSTEM_DATABASES.contains(&database.to_ascii_lowercase().as_str()),
-            "DATABASE_URL names {database}, which belongs to the database server itself"
-        );
         let pool = MySqlPoolOptions::new().max_lifetime(CONNECTION_LIFETIME);
         let probe = pool.clone().max_connections(1).after_connect(|connection, _| {
             Box::pin(async { connection.execute(SETTINGS).await.map(drop) })
@@ -246,14 +233,6 @@ impl MySql {
     }
 }
 
-fn connect_options(url: &str) -> anyhow::Result<MySqlConnectOptions> {
-    let options: MySqlConnectOptions = url.parse().ok().context(INVALID_URL)?;
-    // sqlx would log a slow statement as a whole, and a packet of messages holds their texts.
-    let options = options.log_slow_statements(LevelFilter::Off, Duration::ZERO);
-    // The server's own SQL mode is kept: some services refuse to change it.
-    Ok(options.pipes_as_concat(false).no_engine_substitution(false))
-}
-
 fn write(limits: &RwLock<Limits>) -> RwLockWriteGuard<'_, Limits> {
     limits.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -262,12 +241,6 @@ fn write(limits: &RwLock<Limits>) -> RwLockWriteGuard<'_, Limits> {
 /// does not understand is the only reason for this kind of error.
 fn is_handshake_failure(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
-}
-
-fn without_path(url: &str) -> anyhow::Result<String> {
-    let mut url = Url::parse(url).ok().context("DATABASE_URL is not a valid URL")?;
-    url.set_path("");
-    Ok(url.into())
 }
 
 async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {

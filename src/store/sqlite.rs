@@ -4,10 +4,9 @@ use super::{
     database::{Inserted, Purpose},
     error::InsertError,
     lease::Kept,
-    migrate, queries,
+    migrate, queries, sqlite_file,
 };
 use crate::{config::Migrate, message::NewMessage};
-use anyhow::{Context, ensure};
 use sqlx::{
     ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool,
     migrate::Migrator,
@@ -59,22 +58,7 @@ type FileId = (u64, u64);
 
 impl Sqlite {
     pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
-        ensure!(
-            !matches!(url.trim_end_matches('/'), "sqlite:" | "sqlite"),
-            "DATABASE_URL names no file: it is sqlite://FILE"
-        );
-        let options: SqliteConnectOptions =
-            url.parse().ok().context("DATABASE_URL is not a valid SQLite URL")?;
-        ensure!(
-            !options.get_filename().to_string_lossy().starts_with("file:sqlx-in-memory"),
-            "DATABASE_URL names an in-memory database, which each connection would have for itself; \
-             name a file"
-        );
-        ensure!(
-            !url.contains("mode=ro") && !url.contains("immutable"),
-            "DATABASE_URL opens the file for reading only, and posts are written"
-        );
-        let options = options
+        let options = sqlite_file::parse(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // An acknowledged message survives a loss of power, not only of the process.

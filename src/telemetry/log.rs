@@ -4,10 +4,19 @@ use crate::config::{Config, LogFormat};
 use anyhow::Context;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use std::{io::IsTerminal, panic};
+use std::{
+    io::{IsTerminal, stderr},
+    panic,
+};
+use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer,
+    filter::filter_fn,
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    registry::{LookupSpan, Registry},
+    util::SubscriberInitExt,
 };
 
 /// Where the SDK and its transports say what went wrong. Sent to the collector that it went wrong
@@ -29,20 +38,11 @@ pub fn start(config: &Config, otlp: Option<&SdkLoggerProvider>) -> anyhow::Resul
         .log_filter
         .parse()
         .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
-    let terminal = std::io::stderr().is_terminal();
-    let json = match config.log_format {
-        LogFormat::Json => true,
-        LogFormat::Pretty => false,
-        LogFormat::Auto => !terminal,
-    };
     let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = if json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
-    } else {
-        lines.compact().with_target(false).with_ansi(terminal).boxed()
-    };
+        NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(stderr());
+    // The SDK says of each of its providers that it is set, which is news to its developers only.
+    let is_news = filter_fn(|metadata| !metadata.name().ends_with("Provider.GlobalSet"));
+    let lines = lines(config.log_format, writer).with_filter(is_news);
     let otlp = otlp.map(|provider| {
         OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(|metadata| {
             !SENDERS.iter().any(|sender| metadata.target().starts_with(sender))
@@ -55,4 +55,26 @@ pub fn start(config: &Config, otlp: Option<&SdkLoggerProvider>) -> anyhow::Resul
         tracing::error!(panic.place = place, panic.message = message, "A task panicked");
     }));
     Ok(guard)
+}
+
+/// Says why the process ends, like a line of the log but whatever `RUST_LOG` is, and also when the
+/// log has not begun or has ended.
+pub fn fatal(format: LogFormat, cause: &str) {
+    let subscriber = Registry::default().with(lines(format, stderr));
+    tracing::subscriber::with_default(subscriber, || tracing::error!("{cause}"));
+}
+
+fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let terminal = stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let json = format == LogFormat::Json || format == LogFormat::Auto && !terminal;
+    if json {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+    } else {
+        lines.compact().with_target(false).with_ansi(terminal).boxed()
+    }
 }

@@ -30,6 +30,7 @@ mod transport;
 
 pub use excerpt::excerpt;
 pub use exchange::{Exchange, Linkable, current_span, trace_id_of_caller};
+pub use log::fatal;
 pub use observe::observe;
 pub use operation::Operation;
 pub use statement::{Statement, observed};

@@ -38,7 +38,7 @@ async fn a_body_that_is_too_large_is_refused_whether_its_length_is_told_or_not()
 
 #[tokio::test]
 async fn a_body_of_exactly_the_limit_is_taken() {
-    let (app, _database) = app_with(&["--max-body-bytes", "40"]).await;
+    let (app, _database) = app_with(&["--max-body-bytes", "40B"]).await;
     let post = |length: usize| {
         let body = format!("{:<length$}", r#"{"user":"bob","text":"hi"}"#);
         app.request(Method::POST, "/message").header("content-type", "application/json").body(body)

@@ -33,6 +33,7 @@ mod private_database;
 mod process;
 mod proxy;
 mod sequence;
+mod settings;
 mod slow_heads;
 mod stats;
 mod strings;

@@ -1,0 +1,136 @@
+//! How the values of settings are written. An error says what is right; clap puts the setting and
+//! the value before it.
+
+use bytesize::ByteSize;
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// The longest time that can be set. What is meant to be longer is meant to be something else.
+const DURATION_MAX: Duration = Duration::from_hours(24);
+
+const ADDRESS: &str =
+    "must be HOST:PORT, such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081 for every host";
+
+const BYTES: &str = "must be 1 to 4294967295 bytes, such as 1048576, 500kB, 1MB or 1MiB";
+
+const FILTER: &str = "must be off, error, warn, info, debug or trace, also for one part of the \
+    program, such as info,chat_server=debug";
+
+/// An address to listen on. A name is looked up; of its addresses the first of IPv4 is taken, since
+/// that is where most clients of `localhost` go.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(ADDRESS)?;
+    let port: u16 =
+        port.parse().map_err(|_| format!("the port is not from 0 to 65535; {ADDRESS}"))?;
+    if host.contains([':', '/', '@', '[', ']']) {
+        return Err(ADDRESS.to_owned());
+    }
+    let found = (host, port).to_socket_addrs();
+    let found: Vec<_> = found.map_err(|_| format!("the host is unknown; {ADDRESS}"))?.collect();
+    let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    address.copied().ok_or_else(|| ADDRESS.to_owned())
+}
+
+/// The path of a file, which is read later.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must be the path of a file, such as /run/secrets/database".to_owned()),
+        path => Ok(path.into()),
+    }
+}
+
+/// A whole number, with a right one as example.
+pub fn count(
+    range: RangeInclusive<u32>,
+    example: u32,
+) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        text.parse().ok().filter(|count| range.contains(count)).ok_or_else(|| {
+            let (min, max) = (range.start(), range.end());
+            format!("must be a whole number from {min} to {max}, such as {example}")
+        })
+    }
+}
+
+/// Bytes, plain or with a unit: k, M and G are powers of 1000, Ki, Mi and Gi of 1024, as in
+/// Kubernetes; a B may follow.
+pub fn bytes(text: &str) -> Result<u32, String> {
+    let bytes = text.parse().ok().map(|bytes: ByteSize| bytes.as_u64());
+    bytes.and_then(|bytes| bytes.try_into().ok()).filter(|bytes| *bytes > 0).ok_or(BYTES.to_owned())
+}
+
+/// A time above zero.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let positive = duration_or_none(text).ok().filter(|duration| !duration.is_zero());
+    positive.ok_or_else(|| {
+        "must be a time above 0s and up to 24h, with its unit, such as 500ms, 10s or 2m".to_owned()
+    })
+}
+
+pub fn duration_or_none(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok();
+    duration.filter(|duration| *duration <= DURATION_MAX).ok_or_else(|| {
+        "must be a time of up to 24h, with its unit, such as 0s, 500ms, 10s or 2m".to_owned()
+    })
+}
+
+/// Which lines to log. A word that is no level would be a part of the program that logs nothing, so
+/// that there were no log at all.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    let is_word = |part: &&str| !part.contains(['=', '[', ']', '{', '}']);
+    let is_known = |word: &str| {
+        !word.is_empty() && word.parse::<LevelFilter>().is_ok() || word.starts_with("chat_server")
+    };
+    let words_are_known = text.split(',').map(str::trim).filter(is_word).all(is_known);
+    if words_are_known && text.parse::<EnvFilter>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err(FILTER.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_the_units_of_kubernetes() {
+        for (text, expected) in [
+            ("1048576", 1_048_576),
+            ("1k", 1_000),
+            ("500kB", 500_000),
+            ("1M", 1_000_000),
+            ("1 MB", 1_000_000),
+            ("1Ki", 1_024),
+            ("1MiB", 1_048_576),
+            ("1.5Mi", 1_572_864),
+            ("4294967295", u32::MAX),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "0", "-1", "M", "1 potato", "4GiB", "99999999999999999999"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_leave_out_the_host_or_name_it() {
+        for (text, expected) in [
+            ("0.0.0.0:8081", "0.0.0.0:8081"),
+            (":8081", "0.0.0.0:8081"),
+            ("localhost:8081", "127.0.0.1:8081"),
+            ("[::1]:0", "[::1]:0"),
+        ] {
+            assert_eq!(address(text), Ok(expected.parse().unwrap()), "{text}");
+        }
+    }
+}

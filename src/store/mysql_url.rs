@@ -1,0 +1,99 @@
+//! Reading a MySQL URL. What cannot be used in it is named; its user and password never are.
+
+use anyhow::{Context, bail, ensure};
+use log::LevelFilter;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use sqlx::{
+    ConnectOptions,
+    mysql::{MySqlConnectOptions, MySqlSslMode},
+};
+use std::{fs, time::Duration};
+use url::Url;
+
+const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
+
+const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
+
+/// How to connect to the database, and to its server without a database, for creating it.
+///
+/// # Errors
+/// When a part of the URL cannot be used.
+pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOptions)> {
+    let mut url = Url::parse(url).with_context(|| {
+        format!(
+            "it is not {EXAMPLE} with the characters /?#[]@:% of USER and PASSWORD percent-encoded"
+        )
+    })?;
+    check_parameters(&url)?;
+    let options = connect_options(&url)?;
+    let database = options.get_database().unwrap_or_default();
+    ensure!(!database.is_empty(), "it names no database; it is {EXAMPLE}");
+    ensure!(
+        !SYSTEM_DATABASES.contains(&database.to_ascii_lowercase().as_str()),
+        "it names {database}, which belongs to the database server itself; use a name such as chat"
+    );
+    url.set_path("");
+    let server = connect_options(&url)?;
+    Ok((options, server))
+}
+
+fn connect_options(url: &Url) -> anyhow::Result<MySqlConnectOptions> {
+    let options: MySqlConnectOptions =
+        url.as_str().parse().ok().context(
+            "its USER, PASSWORD or NAME is not UTF-8 when its percent-encoding is undone",
+        )?;
+    // sqlx would log a slow statement as a whole, and a packet of messages holds their texts.
+    let options = options.log_slow_statements(LevelFilter::Off, Duration::ZERO);
+    // The server's own SQL mode is kept: some services refuse to change it.
+    Ok(options.pipes_as_concat(false).no_engine_substitution(false))
+}
+
+/// A parameter that is misspelt would otherwise be left out, and with it TLS.
+fn check_parameters(url: &Url) -> anyhow::Result<()> {
+    let (mut certificate, mut key) = (false, false);
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "ssl-mode" | "sslmode" => ensure!(
+                value.parse::<MySqlSslMode>().is_ok(),
+                "{name}={value} is not known: \
+                 it is DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
+            ),
+            "ssl-ca" | "sslca" => check_certificates(&name, &value)?,
+            "ssl-cert" | "sslcert" => {
+                check_certificates(&name, &value)?;
+                certificate = true;
+            }
+            "ssl-key" | "sslkey" => {
+                PrivateKeyDer::from_pem_slice(&content(&name, &value)?).ok().with_context(
+                    || format!("{name}={value}: the file holds no private key in PEM format"),
+                )?;
+                key = true;
+            }
+            "statement-cache-capacity" => ensure!(
+                value.parse::<usize>().is_ok(),
+                "{name}={value} is not a whole number, such as 100"
+            ),
+            "socket" | "charset" | "collation" | "timezone" | "time-zone" => {}
+            _ => bail!(
+                "the parameter {name} is not known: there are ssl-mode, ssl-ca, ssl-cert, \
+                 ssl-key, socket, charset, collation, timezone and statement-cache-capacity"
+            ),
+        }
+    }
+    ensure!(certificate == key, "ssl-cert and ssl-key go together, and one of them is missing");
+    Ok(())
+}
+
+fn check_certificates(name: &str, file: &str) -> anyhow::Result<()> {
+    let content = content(name, file)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
+    ensure!(
+        certificates.is_ok_and(|certificates| !certificates.is_empty()),
+        "{name}={file}: the file holds no certificate in PEM format"
+    );
+    Ok(())
+}
+
+fn content(name: &str, file: &str) -> anyhow::Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("{name}={file}: cannot read the file"))
+}

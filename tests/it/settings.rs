@@ -1,0 +1,167 @@
+//! What the real binary says about settings that cannot be used: one line of the log that names the
+//! setting, the value and what is right, and no password.
+
+use crate::{harness::PATIENCE, process::command, tidy};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use tokio::time::timeout;
+
+const ADDRESS: &str = "such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081";
+const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
+const TIME_OR_NONE: &str = "with its unit, such as 0s, 500ms, 10s or 2m";
+const FILE: &str = "the path of a file, such as /run/secrets/database";
+const FILTER: &str = "such as info,chat_server=debug";
+const MYSQL: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
+const SQLITE: &str = "such as sqlite://chat.db";
+
+/// Setting, wrong values, and the essence of what is said about each of them.
+const WRONG: [(&str, &[&str], &str); 22] = [
+    ("LISTEN_ADDR", &["", "here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
+    ("LISTEN_ADDR", &["localhost:99999", ":x", "0.0.0.0:-1"], "the port is not from 0 to 65535"),
+    ("LISTEN_ADDR", &["nosuch.invalid:80"], "the host is unknown; must be HOST:PORT"),
+    ("OPS_ADDR", &["", "here", "-1", ":99999", "::1:80"], ADDRESS),
+    ("DATABASE_URL_FILE", &[""], FILE),
+    ("DATABASE_URL_FILE", &["/nowhere", "-1", "/tmp", "no url"], "must hold the database URL"),
+    ("DATABASE_PASSWORD_FILE", &[""], FILE),
+    ("DATABASE_PASSWORD_FILE", &["/nowhere", "-1", "/tmp", "word"], "must hold the password"),
+    (
+        "DATABASE_MAX_CONNECTIONS",
+        &["", "ten", "-1", "4", "10001", "10k"],
+        "a whole number from 5 to 10000, such as 10",
+    ),
+    ("MIGRATE", &["", "yes", "-1", "AUTO", "auto,off"], "[possible values: auto, only, off]"),
+    ("REQUEST_TIMEOUT", &["", "ten", "-5s", "2days", "10", "10 potatoes", "0s"], TIME),
+    ("HEADER_TIMEOUT", &["", "ten", "-5s", "2days", "10", "0s"], TIME),
+    ("IDLE_TIMEOUT", &["", "ten", "-5s", "2days", "10", "0s"], TIME),
+    (
+        "MAX_CONNECTIONS",
+        &["", "many", "-1", "0", "1000001", "10k"],
+        "a whole number from 1 to 1000000, such as 10000",
+    ),
+    (
+        "MAX_BODY_BYTES",
+        &["", "big", "-1", "0", "4GiB", "1 potato"],
+        "1 to 4294967295 bytes, such as 1048576, 500kB, 1MB or 1MiB",
+    ),
+    (
+        "WRITE_QUEUE",
+        &["", "long", "-1", "0", "1000001", "4k"],
+        "a whole number from 1 to 1000000, such as 4096",
+    ),
+    ("SHUTDOWN_DELAY", &["", "ten", "-5s", "2days", "10"], TIME_OR_NONE),
+    ("SHUTDOWN_DELAY", &["30s", "1h"], "SHUTDOWN_TIMEOUT, which includes it, is 30s"),
+    ("SHUTDOWN_TIMEOUT", &["", "ten", "-5s", "2days", "10"], TIME_OR_NONE),
+    ("APDEX_T", &["", "fast", "-5s", "2days", "500", "0s"], TIME),
+    ("LOG_FORMAT", &["", "xml", "-1", "JSON", "json,pretty"], "values: auto, json, pretty]"),
+    ("RUST_LOG", &["", "verbose", "-1", "a=b=c", "info,chat_server=loud", "info,"], FILTER),
+];
+
+/// Database URLs, whose value is shown only where it cannot hold a password.
+const WRONG_URLS: [(&str, &str); 21] = [
+    ("chat.db", SQLITE),
+    ("postgres://u:geheim@h/d", MYSQL),
+    ("mysql://u:geheim@h", "it names no database; it is mysql://"),
+    ("mysql://u:geheim@h:x/d", "PASSWORD percent-encoded: invalid port number"),
+    ("mysql://u:ge/heim@h/d", "PASSWORD percent-encoded: invalid port number"),
+    ("mysql://u:%ff@h/d", "is not UTF-8 when its percent-encoding is undone"),
+    ("mysql://u:geheim@h/mysql", "it names mysql, which belongs to the database server"),
+    ("mysql://u:geheim@h/d?sslmode=x", "sslmode=x is not known: it is DISABLED, PREFERRED"),
+    ("mysql://u:geheim@h/d?ssl-mod=REQUIRED", "the parameter ssl-mod is not known: there are"),
+    ("mysql://u:geheim@h/d?ssl-ca=/nowhere", "ssl-ca=/nowhere: cannot read the file"),
+    ("mysql://u:geheim@h/d?ssl-ca=/dev/null", "ssl-ca=/dev/null: the file holds no certificate"),
+    ("mysql://u:geheim@h/d?ssl-cert=/nowhere", "ssl-cert=/nowhere: cannot read the file"),
+    ("mysql://u:geheim@h/d?ssl-key=/dev/null", "ssl-key=/dev/null: the file holds no private key"),
+    ("mysql://u:geheim@h/d?statement-cache-capacity=-1", "capacity=-1 is not a whole number"),
+    ("sqlite://", "sqlite:// names no file; it is sqlite://FILE"),
+    ("sqlite::memory:", "sqlite::memory: is an in-memory database"),
+    ("sqlite://chat.db?mode=memory", "sqlite://chat.db?mode=memory is an in-memory database"),
+    ("sqlite://chat.db?mode=ro", "sqlite://chat.db?mode=ro opens the file for reading only"),
+    ("sqlite://chat.db?vfs=x", "sqlite://chat.db?vfs=x: vfs=x is not known"),
+    ("sqlite://chat.db?foo=1", "sqlite://chat.db?foo=1: foo=1 is not known"),
+    ("sqlite://%ff", "sqlite://%ff is not UTF-8"),
+];
+
+/// What it says before it ends, all of it.
+async fn said(environment: &[(&str, &str)]) -> String {
+    let mut command = command(&[]);
+    command.env("LISTEN_ADDR", "127.0.0.1:0").envs(environment.iter().copied());
+    let output = timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{environment:?}: {text}");
+    assert!(!text.contains("geheim"), "{text}");
+    text
+}
+
+/// The last line that it says, from which it must be clear why it ends.
+pub async fn last_words(environment: &[(&str, &str)]) -> String {
+    let text = said(environment).await;
+    let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
+    let lines = lines.unwrap_or_else(|_| panic!("not JSON lines: {text}"));
+    let last = lines.last().unwrap_or_else(|| panic!("{environment:?}: nothing was said"));
+    assert_eq!(last["level"], "ERROR", "{text}");
+    last["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_named_with_its_setting_and_what_is_right() {
+    for (setting, values, expected) in WRONG {
+        for value in values {
+            let message = last_words(&[(setting, value)]).await;
+            assert!(message.contains(setting), "{setting}={value}: {message}");
+            assert!(message.contains(value), "{setting}={value}: {message}");
+            let right = message.contains(expected);
+            // A file that cannot be read and one that is empty read differently.
+            assert!(right, "{setting}={value}: {message}");
+        }
+    }
+    for (url, expected) in WRONG_URLS {
+        let message = last_words(&[("DATABASE_URL", url)]).await;
+        assert!(message.starts_with("DATABASE_URL: "), "{url}: {message}");
+        assert!(message.contains(expected), "{url}: {message}");
+    }
+    let tried = WRONG.iter().map(|(setting, ..)| *setting).chain(["DATABASE_URL"]);
+    let tried: BTreeSet<_> = tried.map(str::to_owned).collect();
+    assert_eq!(tried, tidy::settings().into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_wrong_flag_is_a_wrong_value_even_when_it_is_negative() {
+    let output = command(&["--write-queue", "-1"]).output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("'-1' for '--write-queue <WRITE_QUEUE>': must be a whole"), "{said}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let message = last_words(&[("LISTEN_ADDR", &taken)]).await;
+    assert!(message.contains(&format!("LISTEN_ADDR: cannot listen on {taken}")), "{message}");
+}
+
+#[tokio::test]
+async fn what_ends_the_process_looks_like_the_rest_of_the_log() {
+    let wrong = [("WRITE_QUEUE", "0"), ("DATABASE_URL", "chat.db")];
+    for wrong in wrong {
+        // Whatever is logged, and wherever the format is set.
+        let json = last_words(&[wrong, ("LOG_FORMAT", "json"), ("RUST_LOG", "off")]).await;
+        assert!(json.contains(wrong.0), "{json}");
+        let pretty = said(&[wrong, ("LOG_FORMAT", "pretty")]).await;
+        let last = pretty.lines().last().unwrap();
+        assert!(last.contains(" ERROR ") && last.contains(wrong.0), "{pretty}");
+    }
+    for flags in [["--log-format", "pretty"].as_slice(), &["--log-format=pretty"]] {
+        let output = command(flags).env("WRITE_QUEUE", "0").output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(" ERROR ") && said.contains("WRITE_QUEUE"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_setting_that_holds_the_url_is_the_one_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    std::fs::write(&file, "mysql://u:geheim@h").unwrap();
+    let message = last_words(&[("DATABASE_URL_FILE", file.to_str().unwrap())]).await;
+    assert!(message.starts_with("DATABASE_URL_FILE: it names no database"), "{message}");
+}
