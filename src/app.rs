@@ -71,7 +71,8 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
-    let store = open_store(config, &health)?;
+    let url = DatabaseUrl::of(config)?;
+    let store = open_store(config, &url, &health)?;
     let places = Places::claim(config)?;
     let connections = Arc::new(Connections::new(places.clients));
     let refusals = Arc::new(Semaphore::new(places.refusals));
@@ -108,9 +109,12 @@ pub async fn run(
         tokio::spawn(server::serve(listener, ops, stop_ops.clone()))
     });
     let (keeper, migrate) = (Arc::clone(&store), config.migrate);
-    let keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
+    let mut keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
     let history = tokio::spawn(async move { stats.keep().await });
-    stop.await;
+    tokio::select! {
+        () = stop => {}
+        reason = &mut keeper => anyhow::bail!("{}: {}", url.setting, reason?),
+    }
 
     info!(connections = connections.open(), "Stopping: not ready any more");
     health.set_draining();
@@ -148,9 +152,10 @@ pub async fn run(
 /// When a setting cannot be used or a migration fails. A database that is away is waited for.
 pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
-    let store = open_store(config, &health)?;
+    let url = DatabaseUrl::of(config)?;
+    let store = open_store(config, &url, &health)?;
     tokio::select! {
-        () = store.keep_ready(Migrate::Only) => {}
+        reason = store.keep_ready(Migrate::Only) => anyhow::bail!("{}: {reason}", url.setting),
         state = health.database_settles() => {
             anyhow::ensure!(state.trouble.is_none(), "the migration failed");
         }
@@ -159,14 +164,26 @@ pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open_store(config: &Config, health: &Arc<Health>) -> anyhow::Result<Arc<Store>> {
-    let url = DatabaseUrl::of(config)?;
+fn open_store(
+    config: &Config,
+    url: &DatabaseUrl,
+    health: &Arc<Health>,
+) -> anyhow::Result<Arc<Store>> {
     let options = StoreOptions {
         url: url.url.expose_secret(),
         connections_max: config.database_max_connections,
         write_queue: config.write_queue as usize,
     };
-    Ok(Arc::new(Store::new(&options, Arc::clone(health)).context(url.setting)?))
+    let store = Store::new(&options, Arc::clone(health)).context(url.setting)?;
+    let location = store.location();
+    info!(
+        db.system.name = location.system,
+        server.address = location.address,
+        server.port = location.port,
+        db.namespace = location.namespace,
+        "Database: {location}"
+    );
+    Ok(Arc::new(store))
 }
 
 fn announce(listeners: &Listeners) -> anyhow::Result<()> {

@@ -177,6 +177,8 @@ impl Trouble {
     fn of_sqlite(error: &dyn DatabaseError) -> Option<Self> {
         let code: u32 = error.code()?.parse().ok()?;
         match code & 0xff {
+            // IOERR_SHMSIZE: no room for the memory that processes share.
+            10 if code >> 8 == 19 => Some(Self::Full),
             1 if error.message().starts_with("no such") => Some(Self::NotMigrated),
             // BUSY, LOCKED, PROTOCOL (a race for the lock).
             5 | 6 | 15 => Some(Self::Busy),
@@ -188,6 +190,11 @@ impl Trouble {
             _ => None,
         }
     }
+}
+
+/// SQLite's extended result code.
+pub fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 /// Whether the row is there already.

@@ -19,6 +19,7 @@ mod inbox;
 mod interleavings;
 mod lease;
 mod limits;
+mod location;
 mod migrate;
 mod mysql;
 mod mysql_session;
@@ -36,6 +37,7 @@ mod watch;
 pub use database::PoolUse;
 pub use distance::Distance;
 pub use error::{StoreError, Trouble};
+pub use location::Location;
 pub use page::Page;
 pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
 
@@ -116,9 +118,15 @@ impl Store {
         })
     }
 
-    /// Creates and migrates the database, then watches it and mends what can be mended, for ever.
-    pub async fn keep_ready(&self, migrate: Migrate) {
-        watch::keep_ready(&self.database, &self.health, migrate).await;
+    /// Creates and migrates the database, then watches it and repairs what can be repaired. Returns
+    /// only when the database has never served and no retry can help, with the reason.
+    pub async fn keep_ready(&self, migrate: Migrate) -> String {
+        watch::keep_ready(&self.database, &self.health, migrate).await
+    }
+
+    /// Where the database is.
+    pub fn location(&self) -> Location {
+        Location::of(&self.database)
     }
 
     /// Stores a message, once. After an error it may be stored even so.

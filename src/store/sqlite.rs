@@ -135,7 +135,7 @@ impl Sqlite {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.options.get_filename().to_owned()
     }
 }

@@ -1,9 +1,12 @@
 //! Keeps the database fit to serve: waits for it, creates and migrates it, looks after it, heals.
 
-use super::{database::Database, distance::within, error::Trouble};
+use super::{
+    database::Database, distance::within, error::Trouble, location::Location,
+    sqlite_file::beyond_repair,
+};
 use crate::{config::Migrate, health::Health};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 /// How often the database is looked at, serving or not.
@@ -18,7 +21,12 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 /// one that breaks again a little later does.
 const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
 
-pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) {
+/// How often the log repeats that the database is waited for.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Returns only when the database has never served and no retry can help, with the reason.
+pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) -> String {
+    let mut reminded = Instant::now();
     loop {
         match prepare(database, health, migrate).await {
             Ok(()) => {
@@ -29,17 +37,34 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
                 let cause = watch(database, health).await;
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
                 health.set_database(Some(trouble));
-                error!(db.trouble = trouble.as_str(), %cause, "The database does not serve");
+                log(&Location::of(database), trouble, &cause, "The database does not serve");
+                reminded = Instant::now();
             }
             Err(cause) => {
+                let never_served = health.served_since().is_none();
+                if never_served && let Some(reason) = beyond_repair(database, &cause, migrate) {
+                    return reason;
+                }
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
-                if health.set_database(Some(trouble)) {
-                    error!(db.trouble = trouble.as_str(), %cause, "Waiting for the database");
+                if health.set_database(Some(trouble)) || reminded.elapsed() > REMINDER_INTERVAL {
+                    log(&Location::of(database), trouble, &cause, "Waiting for the database");
+                    reminded = Instant::now();
                 }
                 sleep(PROBE_INTERVAL).await;
             }
         }
     }
+}
+
+fn log(location: &Location, trouble: Trouble, cause: &sqlx::Error, message: &str) {
+    error!(
+        db.trouble = trouble.as_str(),
+        server.address = location.address,
+        server.port = location.port,
+        db.namespace = location.namespace,
+        %cause,
+        "{message}"
+    );
 }
 
 /// Succeeds only when the tables can be read.

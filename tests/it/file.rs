@@ -1,6 +1,10 @@
 //! What can happen to an SQLite file under the server. Always on SQLite.
 
-use crate::harness::{TestApp, TestDatabase, eventually, refusal};
+use crate::{
+    harness::{TestApp, TestDatabase, eventually, refusal},
+    process::Process,
+    settings::last_words,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
 
@@ -62,17 +66,52 @@ async fn a_transaction_that_sqlite_ended_by_itself_harms_no_later_one() {
 }
 
 #[tokio::test]
-async fn a_folder_that_does_not_exist_yet_is_waited_for() {
+async fn a_file_that_no_retry_can_open_ends_the_process_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = folder.path().join("later");
-    let url = format!("sqlite://{}/chat.db", missing.display());
-    let app = TestApp::launch(&url, &[]).await;
-    eventually("the trouble is named", || async {
-        let ready: Value = app.get("/readyz").await.json().await.unwrap();
-        ready["checks"][0]["reason"] == "unreachable"
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("text"), "This is no database, and it is longer than a header.".repeat(30))
+        .unwrap();
+    let long = "x".repeat(300);
+    for (file, expected) in [
+        (at("missing/chat.db"), format!("because the directory {} does not exist", at("missing"))),
+        (folder.path().display().to_string(), "is a directory; name a file".to_owned()),
+        (at("text"), "is not an SQLite database; name another file".to_owned()),
+        ("/dev/null".to_owned(), "is a device or a pipe; name a file".to_owned()),
+        (at("text/chat.db"), "Not a directory (os error 20); name a file".to_owned()),
+        (at(&long), "File name too long".to_owned()),
+        // Where not even root may create files.
+        ("/sys/chat.db".to_owned(), "cannot be opened for writing: Permission denied".to_owned()),
+    ] {
+        let url = format!("sqlite://{file}");
+        for migrate in ["auto", "only", "off"] {
+            if migrate == "off" && file.starts_with("/sys") {
+                // Another process could create that file; this one may not try.
+                continue;
+            }
+            let message = last_words(&[("DATABASE_URL", &url), ("MIGRATE", migrate)]).await;
+            let start = format!("DATABASE_URL: {file} ");
+            assert!(message.starts_with(&start), "{migrate}: {message}");
+            assert!(message.contains(&expected), "{migrate}: {message}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing was left there");
+}
+
+#[tokio::test]
+async fn room_on_the_disk_is_waited_for() {
+    let database = TestDatabase::sqlite();
+    // A limit on the size of files stands for the disk: it too ends, and can be taken away.
+    let server = Process::start_full(&["--database-url", database.url.as_str()]).await;
+    eventually("the reason is named", || async {
+        let ready = server.json("/readyz").await;
+        ready["checks"][0]["reason"] == "full"
     })
     .await;
-    std::fs::create_dir(&missing).unwrap();
-    app.wait_until_ready().await;
-    app.say("bob", "hi").await;
+    let log = server.log();
+    let waiting = log.iter().find(|line| line["message"] == "Waiting for the database").unwrap();
+    assert_eq!(waiting["db.trouble"], "full", "{waiting}");
+    assert_eq!(waiting["db.namespace"], database.path().to_str().unwrap(), "{waiting}");
+    server.set_file_limit("unlimited").await;
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
 }

@@ -39,3 +39,4 @@ mod stats;
 mod strings;
 mod tidy;
 mod traces;
+mod waiting;

@@ -41,6 +41,16 @@ impl Process {
         Self::spawn(command).await
     }
 
+    /// One that cannot write more than 4 KiB into any file, as on a disk that is full. It has to
+    /// ignore the signal that says so, and a shell can give it that.
+    pub async fn start_full(flags: &[&str]) -> Self {
+        let server = command(flags);
+        let mut shell = without_settings(Command::new("sh"));
+        shell.args(["-c", "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\""]);
+        shell.arg(server.as_std().get_program()).args(server.as_std().get_args());
+        Self::spawn(shell).await
+    }
+
     async fn spawn(mut command: Command) -> Self {
         let mut child = command
             .args(["--listen-addr", "127.0.0.1:0", "--log-format", "json"])
@@ -104,6 +114,13 @@ impl Process {
     pub async fn signal(&self, signal: &str) {
         let id = self.child.id().expect("it runs").to_string();
         assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+    }
+
+    /// Changes how large its files may become, in bytes.
+    pub async fn set_file_limit(&self, limit: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let arguments = ["--pid", &id, &format!("--fsize={limit}")];
+        assert!(Command::new("prlimit").args(arguments).status().await.unwrap().success());
     }
 
     /// `kill -9`.

@@ -1,0 +1,51 @@
+//! What the log says of the database: where it is, and what is waited for.
+
+use crate::{
+    harness::{TestDatabase, eventually},
+    process::Process,
+};
+use serde_json::{Value, json};
+
+fn message(line: &Value) -> &str {
+    line["message"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn the_start_names_the_database_and_nothing_that_is_of_no_use_or_secret() {
+    let database = TestDatabase::sqlite();
+    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    let log = server.log();
+    assert_eq!(message(&log[0]), "Starting");
+    let found = log.iter().find(|line| message(line).starts_with("Database: ")).unwrap();
+    assert_eq!(message(found), format!("Database: {}", database.url));
+    assert_eq!(found["db.system.name"], "sqlite");
+    assert_eq!(found["db.namespace"], database.path().to_str().unwrap());
+    let libraries = log.iter().filter(|line| !line["target"].to_string().contains("chat_server"));
+    assert_eq!(libraries.count(), 0, "{log:?}");
+
+    let url = "mysql://chat:geheim@localhost:1/talk?ssl-mode=REQUIRED";
+    let server = Process::start(&["--database-url", url]).await;
+    let log = server.log();
+    let found = log.iter().find(|line| message(line).starts_with("Database: ")).unwrap();
+    assert_eq!(message(found), "Database: mysql://localhost:1/talk");
+    let place = (&found["server.address"], &found["server.port"], &found["db.namespace"]);
+    assert_eq!(place, (&json!("localhost"), &json!(1), &json!("talk")));
+    assert!(!log.iter().any(|line| line.to_string().contains("geheim")), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_waited_for_is_named_again_and_again() {
+    let url = "mysql://chat:geheim@127.0.0.1:1/talk";
+    let server = Process::start(&["--database-url", url]).await;
+    let waiting = || {
+        let is_about = |line: &Value| message(line) == "Waiting for the database";
+        server.log().into_iter().filter(is_about).collect::<Vec<_>>()
+    };
+    eventually("it is repeated", || async { waiting().len() > 1 }).await;
+    for line in waiting() {
+        assert_eq!(line["db.trouble"], "unreachable", "{line}");
+        let place = (&line["server.address"], &line["server.port"], &line["db.namespace"]);
+        assert_eq!(place, (&json!("127.0.0.1"), &json!(1), &json!("talk")), "{line}");
+        assert!(!line.to_string().contains("geheim"), "{line}");
+    }
+}
