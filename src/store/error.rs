@@ -1,7 +1,7 @@
 //! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 use tokio::sync::TryAcquireError;
 
 /// Why a store call has no result.
@@ -69,6 +69,8 @@ impl From<TryAcquireError> for StoreError {
 pub enum Trouble {
     Starting,
     Unreachable,
+    /// The database is there, but its certificate is not trusted, or TLS fails otherwise.
+    TlsFailed,
     AccessDenied,
     DatabaseMissing,
     NotMigrated,
@@ -87,6 +89,7 @@ impl Trouble {
         match self {
             Self::Starting => "starting",
             Self::Unreachable => "unreachable",
+            Self::TlsFailed => "tls_failed",
             Self::AccessDenied => "access_denied",
             Self::DatabaseMissing => "database_missing",
             Self::NotMigrated => "not_migrated",
@@ -102,8 +105,9 @@ impl Trouble {
     /// fault of ours.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
+            sqlx::Error::Tls(_) => Some(Self::TlsFailed),
+            sqlx::Error::Io(error) if is_tls_error(error) => Some(Self::TlsFailed),
             sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
@@ -189,6 +193,14 @@ impl Trouble {
             10 | 11 | 14 | 26 => Some(Self::Unreachable),
             _ => None,
         }
+    }
+}
+
+/// Whether TLS failed, on a connection that was made.
+fn is_tls_error(error: &io::Error) -> bool {
+    match error.get_ref() {
+        Some(cause) => cause.is::<rustls::Error>(),
+        None => false,
     }
 }
 

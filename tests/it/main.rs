@@ -38,5 +38,6 @@ mod slow_heads;
 mod stats;
 mod strings;
 mod tidy;
+mod tls;
 mod traces;
 mod waiting;

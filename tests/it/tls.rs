@@ -1,0 +1,63 @@
+//! A database server whose certificate is not trusted is no server that is unreachable.
+
+use crate::{harness::eventually, process::Process};
+use rustls::{
+    ServerConfig, ServerConnection,
+    pki_types::{PrivateKeyDer, pem::PemObject},
+};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
+
+/// The first packet of a MySQL server: protocol 10, version, connection, the halves of the salt,
+/// and the capabilities: 4.1, TLS, salted passwords, named ways to log in.
+const GREETING: &[u8] = b"\x0a8.0.0\0\x01\0\0\0saltsalt\0\x00\x8a\x2d\x02\0\x08\0\x15\
+    \0\0\0\0\0\0\0\0\0\0saltsaltsalt\0mysql_native_password\0";
+
+/// How long a client's wish for TLS is, with the packet's head.
+const WISH_BYTES: usize = 36;
+
+fn greet(mut client: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<()> {
+    let length = u8::try_from(GREETING.len()).unwrap();
+    client.write_all(&[&[length, 0, 0, 0], GREETING].concat())?;
+    client.read_exact(&mut [0; WISH_BYTES])?;
+    let mut server = ServerConnection::new(Arc::clone(config)).unwrap();
+    while server.is_handshaking() {
+        server.complete_io(&mut client)?;
+    }
+    Ok(())
+}
+
+/// A MySQL server as far as its certificate, which nobody has signed but itself.
+fn start_database() -> SocketAddr {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(vec![made.cert.der().clone()], key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let _ = greet(client.unwrap(), &config);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_unreachable() {
+    let address = start_database();
+    let url = format!("mysql://u@localhost:{}/d?ssl-mode=VERIFY_IDENTITY", address.port());
+    let server = Process::start(&["--database-url", &url]).await;
+    eventually("the certificate is blamed", || async {
+        server.json("/readyz").await["checks"][0]["reason"] == "tls_failed"
+    })
+    .await;
+    let log = server.log();
+    let blamed = log.iter().find(|line| line["db.trouble"] == "tls_failed").unwrap();
+    assert!(blamed["cause"].as_str().unwrap().contains("invalid peer certificate"), "{blamed}");
+}
