@@ -1,8 +1,8 @@
 //! What an operator sees: metrics, traces and the log.
 //!
 //! - `log.rs`: the log on standard error
-//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs`: how;
-//!   `backlog.rs`: not more than it takes
+//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
+//!   `http.rs`: how; `backlog.rs`: not more than it takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
 //!   for many requests and a database call are measured and traced
@@ -16,6 +16,7 @@ mod backlog;
 mod excerpt;
 mod exchange;
 mod host;
+mod http;
 mod instruments;
 mod log;
 mod observe;

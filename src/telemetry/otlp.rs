@@ -37,8 +37,7 @@ macro_rules! exporter {
         let exporter = $exporter::builder();
         match Transport::of($signal)? {
             Transport::Grpc(tls) => exporter.with_tonic().with_tls_config(tls).build(),
-            Transport::Http(None) => exporter.with_http().build(),
-            Transport::Http(Some(client)) => exporter.with_http().with_http_client(client).build(),
+            Transport::Http(client) => exporter.with_http().with_http_client(client).build(),
         }
         .context(concat!("OpenTelemetry's ", $signal))
     }};
@@ -126,7 +125,9 @@ pub fn propagator() -> TextMapCompositePropagator {
 /// The second is what traces may not outgrow.
 pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Backlog>)> {
     let max = match variable("OTEL_BSP_MAX_QUEUE_SIZE") {
-        Some(max) => max.parse().context("OTEL_BSP_MAX_QUEUE_SIZE")?,
+        Some(max) => max.parse().ok().with_context(|| {
+            format!("OTEL_BSP_MAX_QUEUE_SIZE: {max:?} is not a number of spans, such as 2048")
+        })?,
         None => SPANS_MAX,
     };
     let backlog = Backlog::new(max);

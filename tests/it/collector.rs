@@ -48,6 +48,8 @@ pub struct Received {
     pub metrics: Vec<Metric>,
     pub logs: Vec<LogRecord>,
     pub resources: Vec<Resource>,
+    /// How often something was sent to a path that there is not.
+    pub unknown: usize,
 }
 
 #[derive(Clone)]
@@ -159,13 +161,16 @@ impl Collector {
         let path = request.uri().path().to_owned();
         assert_eq!(request.headers()["content-type"], "application/x-protobuf");
         let body = request.into_body().collect().await.unwrap().to_bytes();
+        let mut response = Response::default();
         match path.as_str() {
             "/v1/traces" => self.take_traces(Message::decode(body).unwrap()),
             "/v1/metrics" => self.take_metrics(Message::decode(body).unwrap()),
             "/v1/logs" => self.take_logs(Message::decode(body).unwrap()),
-            other => panic!("{other} is no path of OTLP"),
+            _ => {
+                self.received().unknown += 1;
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
         }
-        let mut response = Response::default();
         if self.refuses {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }

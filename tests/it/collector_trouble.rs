@@ -4,8 +4,10 @@ use crate::{
     collector::{Collector, Received},
     harness::{PATIENCE, TestDatabase, eventually, fetch},
     process::Process,
+    settings::last_words,
     traces::server,
 };
+use serde_json::Value;
 use std::process::Stdio;
 use tokio::{net::TcpListener, process::Command, time::timeout};
 
@@ -81,20 +83,67 @@ async fn a_collector_that_refuses_is_offered_the_next_traces_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_path_that_the_collector_does_not_know_is_said_once_with_a_hint() {
+    let collector = Collector::start().await;
+    let base = format!("http://{}", collector.address("http/protobuf"));
+    let too_long = format!("{base}/v1/traces");
+    let too_short = format!("{base}/");
+    let hint = |signal: &str, log: &[Value]| {
+        let start = format!("The collector takes no {signal} at ");
+        let lines = log.iter().filter_map(|line| line["message"].as_str()?.strip_prefix(&start));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", too_long.as_str()),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", &too_short),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "50"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
+    ];
+    let database = TestDatabase::new();
+    let server =
+        Process::start_with(&["--database-url", database.url.as_str()], &environment).await;
+    server.wait_until_ready().await;
+    let before = collector.received().unknown;
+    eventually("all three are hinted at, and sent again", || async {
+        server.post("bob", "hi").send().await.unwrap();
+        let log = server.log();
+        let hinted = ["traces", "metrics", "logs"].iter().all(|it| !hint(it, &log).is_empty());
+        hinted && collector.received().unknown > before + 20
+    })
+    .await;
+    let log = server.log();
+    let base = "is added to OTEL_EXPORTER_OTLP_ENDPOINT, which is a URL such as";
+    let own = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT is a whole URL, such as";
+    for (signal, path, right) in [
+        ("traces", "/v1/traces/v1/traces (404)", base),
+        ("metrics", "/v1/traces/v1/metrics (404)", base),
+        ("logs", "/ (404)", own),
+    ] {
+        let [hint] = &hint(signal, &log)[..] else { panic!("{signal}: {log:?}") };
+        assert!(hint.starts_with(path) && hint.contains(right), "{hint}");
+    }
+    let more = log.iter().filter(|line| line["target"].to_string().contains("opentelemetry"));
+    assert_eq!(more.count(), 0, "{log:?}");
+}
+
+#[tokio::test]
 async fn a_setting_that_cannot_be_used_is_said_at_the_start() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
-    for (name, value) in [
-        ("OTEL_TRACES_EXPORTER", "zipkin"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:secret@host"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+    for (name, value, right) in [
+        ("OTEL_TRACES_EXPORTER", "zipkin", "\"zipkin\" is not known, only otlp and none are"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "is neither grpc nor http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "json", "is neither grpc nor http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", "cannot read /nowhere"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null/x", "cannot read /dev/null/x"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:secret@host", "such as http://localhost:4318"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "localhost:4318", "such as http://localhost:4318"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "\"10s\" is not a number of milliseconds"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "\"many\" is not a number of spans, such as 2048"),
     ] {
-        let command = crate::process::command(&[]);
-        let output = { command }.envs([endpoint, (name, value)]).output().await.unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains(name), "{said}");
-        assert!(!said.contains("secret"), "{said}");
+        let message = last_words(&[endpoint, (name, value)]).await;
+        assert!(message.contains(name) && message.contains(right), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
 }
 
