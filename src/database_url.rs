@@ -25,8 +25,8 @@ impl DatabaseUrl {
                 let setting = "DATABASE_URL_FILE";
                 (setting, content(setting, path, "the database URL")?.trim().into())
             }
-            (None, Some(url)) if !url.expose_secret().is_empty() => ("DATABASE_URL", url.clone()),
-            (None, _) => ("DATABASE_URL", "sqlite://chat.db".into()),
+            (None, Some(url)) => ("DATABASE_URL", url.clone()),
+            (None, None) => ("DATABASE_URL", "sqlite://chat.db".into()),
         };
         let url = match &config.database_password_file {
             Some(path) => with_password(setting, &url, path)?,

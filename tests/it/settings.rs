@@ -57,7 +57,9 @@ const WRONG: [(&str, &[&str], &str); 22] = [
 ];
 
 /// Database URLs, whose value is shown only where it cannot hold a password.
-const WRONG_URLS: [(&str, &str); 21] = [
+const WRONG_URLS: [(&str, &str); 22] = [
+    // Not the default: a secret that is empty by mistake must not lead to another database.
+    ("", SQLITE),
     ("chat.db", SQLITE),
     ("postgres://u:geheim@h/d", MYSQL),
     ("mysql://u:geheim@h", "it names no database; it is mysql://"),
