@@ -83,8 +83,8 @@ pub fn duration_or_none(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Which lines to log. A word that is no level would be a part of the program that logs nothing, so
-/// that there were no log at all.
+/// Which lines to log. A word that is no level names a part of the program; one that does not exist
+/// would leave the log empty.
 pub fn log_filter(text: &str) -> Result<String, String> {
     let is_word = |part: &&str| !part.contains(['=', '[', ']', '{', '}']);
     let is_known = |word: &str| {

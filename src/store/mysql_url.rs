@@ -8,9 +8,12 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlSslMode},
 };
 use std::{fs, time::Duration};
-use url::Url;
+use url::{Position, Url};
 
 const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
+
+const NOT_ENCODED: &str = "it is not mysql://USER:PASSWORD@HOST:PORT/NAME with the characters \
+    /?#[]@:% of USER and PASSWORD percent-encoded";
 
 const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
@@ -19,11 +22,11 @@ const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "perf
 /// # Errors
 /// When a part of the URL cannot be used.
 pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOptions)> {
-    let mut url = Url::parse(url).with_context(|| {
-        format!(
-            "it is not {EXAMPLE} with the characters /?#[]@:% of USER and PASSWORD percent-encoded"
-        )
-    })?;
+    let mut url = Url::parse(url).context(NOT_ENCODED)?;
+    // What follows such a character is no name of a database and no parameter, but the rest of the
+    // password, which must not be shown.
+    let is_encoded = !url[Position::BeforePath..].contains('@') && url.fragment().is_none();
+    ensure!(is_encoded, NOT_ENCODED);
     check_parameters(&url)?;
     let options = connect_options(&url)?;
     let database = options.get_database().unwrap_or_default();

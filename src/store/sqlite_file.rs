@@ -36,9 +36,8 @@ pub fn parse(url: &str) -> anyhow::Result<SqliteConnectOptions> {
     options.with_context(|| format!("{url} is not UTF-8 when its percent-encoding is undone"))
 }
 
-/// Why no retry can open the database, as far as that is so: somebody has to change the file
-/// system, or the setting. What a full disk causes is not of this kind, and a database server can
-/// be repaired where it is.
+/// Why no retry can open the database, if that is so: the setting is wrong, or the directory. A
+/// full disk is not of this kind, and a database server can be repaired where it is.
 pub fn beyond_repair(database: &Database, error: &sqlx::Error, migrate: Migrate) -> Option<String> {
     let Database::Sqlite(database) = database else { return None };
     let (file, create) = (database.path(), migrate != Migrate::Off);

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// How long one export may take, as the specification has it.
+/// How long one export may take, the default of the specification.
 const TIMEOUT_MS: u64 = 10_000;
 
 #[derive(Debug)]

@@ -57,7 +57,7 @@ const WRONG: [(&str, &[&str], &str); 22] = [
 ];
 
 /// Database URLs, whose value is shown only where it cannot hold a password.
-const WRONG_URLS: [(&str, &str); 22] = [
+const WRONG_URLS: [(&str, &str); 25] = [
     // Not the default: a secret that is empty by mistake must not lead to another database.
     ("", SQLITE),
     ("chat.db", SQLITE),
@@ -65,6 +65,9 @@ const WRONG_URLS: [(&str, &str); 22] = [
     ("mysql://u:geheim@h", "it names no database; it is mysql://"),
     ("mysql://u:geheim@h:x/d", "PASSWORD percent-encoded: invalid port number"),
     ("mysql://u:ge/heim@h/d", "PASSWORD percent-encoded: invalid port number"),
+    ("mysql://u:12/geheim@h/d", "PASSWORD percent-encoded"),
+    ("mysql://u:12?geheim@h/d", "PASSWORD percent-encoded"),
+    ("mysql://u:12/d#geheim@h/d", "PASSWORD percent-encoded"),
     ("mysql://u:%ff@h/d", "is not UTF-8 when its percent-encoding is undone"),
     ("mysql://u:geheim@h/mysql", "it names mysql, which belongs to the database server"),
     ("mysql://u:geheim@h/d?sslmode=x", "sslmode=x is not known: it is DISABLED, PREFERRED"),

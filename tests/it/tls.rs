@@ -31,7 +31,7 @@ fn greet(mut client: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<(
     Ok(())
 }
 
-/// A MySQL server as far as its certificate, which nobody has signed but itself.
+/// A MySQL server as far as its certificate, which is signed by itself only.
 fn start_database() -> SocketAddr {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
