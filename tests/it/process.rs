@@ -41,14 +41,14 @@ impl Process {
         Self::spawn(command).await
     }
 
-    /// One that cannot write more than 4 KiB into any file, as on a disk that is full. It has to
-    /// ignore the signal that says so, and a shell can give it that.
+    /// The same where no file may have more than 4 KiB, as on a disk that is full. The process has
+    /// to ignore the signal that says so, which it can inherit from a shell.
     pub async fn start_full(flags: &[&str]) -> Self {
-        let server = command(flags);
-        let mut shell = without_settings(Command::new("sh"));
-        shell.args(["-c", "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\""]);
-        shell.arg(server.as_std().get_program()).args(server.as_std().get_args());
-        Self::spawn(shell).await
+        let binary = env!("CARGO_BIN_EXE_chat-server");
+        let script = "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\"";
+        let mut command = without_settings(Command::new("sh"));
+        command.args(["-c", script, binary]).args(flags);
+        Self::spawn(command).await
     }
 
     async fn spawn(mut command: Command) -> Self {
