@@ -76,16 +76,12 @@ pub async fn run(
     let places = Places::claim(config)?;
     let connections = Arc::new(Connections::new(places.clients));
     let refusals = Arc::new(Semaphore::new(places.refusals));
-    let stats = Stats::new(registry.clone(), config.apdex_t, Arc::clone(&connections));
-    let stats = Arc::new(stats);
+    let stats = Arc::new(Stats::new(registry.clone(), config.apdex_t, Arc::clone(&connections)));
     telemetry::observe(&connections, &health, &store);
     let parts = Parts {
         store: Arc::clone(&store),
         health: Arc::clone(&health),
-        limits: RequestLimits {
-            body_bytes_max: config.max_body_bytes as usize,
-            timeout: config.request_timeout,
-        },
+        limits: RequestLimits::of(config),
         stats: Arc::clone(&stats),
     };
     let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };

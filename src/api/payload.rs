@@ -1,7 +1,7 @@
 //! Bodies: read under limits, rendered once.
 
 use super::error::{ApiError, Code};
-use crate::{rendering::json_line, telemetry::excerpt};
+use crate::{config::Config, rendering::json_line, telemetry::excerpt};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mime::Mime;
@@ -74,6 +74,10 @@ pub struct RequestLimits {
 }
 
 impl RequestLimits {
+    pub const fn of(config: &Config) -> Self {
+        Self { body_bytes_max: config.max_body_bytes as usize, timeout: config.request_timeout }
+    }
+
     /// When a request that begins now must be answered.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.timeout

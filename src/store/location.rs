@@ -1,6 +1,6 @@
 //! Where the database is, as the log names it: without the user and the password.
 
-use super::database::{Database, Purpose};
+use super::database::Database;
 use sqlx::mysql::MySqlConnectOptions;
 use std::{fmt, path::absolute};
 
@@ -17,9 +17,7 @@ pub struct Location {
 impl Location {
     pub fn of(database: &Database) -> Self {
         match database {
-            Database::MySql(database) => {
-                Self::of_server(&database.pool(Purpose::OtherReads).connect_options())
-            }
+            Database::MySql(database) => Self::of_server(&database.connect_options()),
             Database::Sqlite(database) => {
                 let file = database.path();
                 let file = absolute(&file).unwrap_or(file).display().to_string();

@@ -117,6 +117,10 @@ impl MySql {
         timeout(limit, kept.take(pool)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
+    pub fn connect_options(&self) -> Arc<MySqlConnectOptions> {
+        self.pool.connect_options()
+    }
+
     pub const fn pools(&self) -> [(&'static str, &MySqlPool); 3] {
         [("lanes", &self.lanes), ("reads", &self.pool), ("probe", &self.probe)]
     }
