@@ -28,6 +28,7 @@ mod page;
 mod posts;
 mod queries;
 mod sequence;
+mod session;
 mod shared_read;
 mod sqlite;
 mod sqlite_file;
@@ -47,9 +48,10 @@ use crate::{
     message::{Message, MessageId, NewMessage},
 };
 use attempts::Attempts;
-use database::{Database, Purpose, Session};
+use database::{Database, Purpose};
 use inbox::{Calls, Serve, inbox};
 use posts::Posts;
+use session::Session;
 use shared_read::{FirstUsers, LatestMessages, SharedRead, Source};
 use std::sync::Arc;
 use tokio::{sync::Semaphore, time::Instant};

@@ -4,9 +4,9 @@
 use super::{
     Posted,
     attempts::Attempts,
-    database::Session,
     error::{InsertError, StoreError, Trouble, is_unique_violation},
     inbox::{Call, Serve, operation},
+    session::Session,
     transaction,
 };
 use crate::{

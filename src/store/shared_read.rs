@@ -2,10 +2,10 @@
 
 use super::{
     attempts::Attempts,
-    database::Session,
     error::StoreError,
     inbox::{Call, Serve, operation},
     page::Page,
+    session::Session,
 };
 use crate::{
     health::Health,

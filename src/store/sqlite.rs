@@ -1,10 +1,8 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
 use super::{
-    database::{Inserted, Purpose},
-    error::InsertError,
-    lease::Kept,
-    migrate, queries, sqlite_file,
+    database::Purpose, error::InsertError, lease::Kept, migrate, queries, session::Inserted,
+    sqlite_file,
 };
 use crate::{config::Migrate, message::NewMessage};
 use sqlx::{

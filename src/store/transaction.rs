@@ -10,8 +10,8 @@
 //! all of them are hexadecimal: that has one meaning under every `sql_mode` and character set.
 
 use super::{
-    database::Inserted,
     error::{InsertError, Trouble, is_unique_violation},
+    session::Inserted,
 };
 use crate::{
     message::{MessageId, NewMessage, USER_CHARS_MAX},
