@@ -41,6 +41,8 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	.github/check
 	deploy/kubernetes/check
 	k6/check
+	@if command -v redocly >/dev/null; then REDOCLY_TELEMETRY=off redocly lint --extends recommended openapi.json; \
+	else echo "redocly is not installed: openapi.json not linted (.github/install redocly)"; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check bans licenses sources; \
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
 

@@ -15,7 +15,7 @@ export interface paths {
         put?: never;
         /**
          * Post a message
-         * @description The answer comes after the message is stored for good. When no answer comes, or one that
+         * @description The response comes after the message is stored durably. When no response comes, or one that
          *     says to try again, repeat the request with the same `Idempotency-Key`: the message is then
          *     stored once.
          */
@@ -78,7 +78,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Read who has spoken */
+        /**
+         * List users
+         * @description The names of all users who have posted a message.
+         */
         get: operations["listUsers"];
         put?: never;
         post?: never;
@@ -282,7 +285,7 @@ export interface components {
             server: number;
             /**
              * Format: uint64
-             * @description Cut off before the answer.
+             * @description Cut off before the response.
              */
             canceled: number;
             by_code: components["schemas"]["CodeCount"][];
@@ -324,7 +327,7 @@ export interface components {
          * Message
          * @description A message.
          * @example {
-         *       "id": 42,
+         *       "id": 1,
          *       "user": "superman",
          *       "text": "hello",
          *       "created_at": "2026-11-22T10:00:00.123Z"
@@ -462,7 +465,7 @@ export interface components {
             ready: boolean;
             /**
              * Format: double
-             * @description T of Apdex: who is answered within it is satisfied, within four times it is tolerating.
+             * @description T of Apdex: a response within it satisfies, one within four times of it is tolerated.
              */
             apdex_t_seconds: number;
             connections: components["schemas"]["Connections"];
@@ -485,7 +488,7 @@ export interface components {
          *         "batman",
          *         "superman"
          *       ],
-         *       "next": null
+         *       "next": "superman"
          *     }
          */
         UserList: {
@@ -540,7 +543,7 @@ export interface components {
             availability?: number | null;
             /**
              * Format: double
-             * @description Satisfaction, 0 to 1. Who met a 5xx, or was cut off, is frustrated.
+             * @description Satisfaction, 0 to 1. A 5xx, or a request that was cut off, frustrates.
              */
             apdex?: number | null;
             cpu: components["schemas"]["WindowCpu"];
@@ -733,8 +736,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
-                 *     a body.
+                 * @description The `ETag` of an earlier response. If nothing has changed since, the response is 304
+                 *     without a body.
                  */
                 "If-None-Match"?: string;
             };
@@ -936,8 +939,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
-                 *     a body.
+                 * @description The `ETag` of an earlier response. If nothing has changed since, the response is 304
+                 *     without a body.
                  */
                 "If-None-Match"?: string;
             };

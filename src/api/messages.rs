@@ -27,6 +27,9 @@ use time::OffsetDateTime;
 /// hold such a thread for less than a millisecond; the largest page, 26 MB, would hold it for tens.
 const BLOCKING_BYTES_MIN: usize = 256 * 1024;
 
+/// The id in the examples: the one that the first post gets.
+const EXAMPLE_ID: MessageId = 1;
+
 /// How many messages a reader asks for.
 type Limit = Whole<1, { LATEST_MAX as i64 }>;
 
@@ -61,7 +64,7 @@ struct MessageView<'a> {
 impl Example for MessageSchema {
     fn example() -> Self {
         Self {
-            id: 42,
+            id: EXAMPLE_ID,
             user: "superman".into(),
             text: "hello".into(),
             created_at: time::macros::datetime!(2026-11-22 10:00:00.123 UTC),
@@ -138,7 +141,7 @@ impl Codes for GetErrors {
 impl MessagesApi {
     /// Post a message
     ///
-    /// The answer comes after the message is stored for good. When no answer comes, or one that
+    /// The response comes after the message is stored durably. When no response comes, or one that
     /// says to try again, repeat the request with the same `Idempotency-Key`: the message is then
     /// stored once.
     #[oai(path = "/message", method = "post", operation_id = "postMessage")]
@@ -192,8 +195,8 @@ impl MessagesApi {
         /// Only messages with a larger id: the ones that follow it directly, or with `before` the
         /// ones directly below that.
         after: Query<Option<Id>>,
-        /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
-        /// a body.
+        /// The `ETag` of an earlier response. If nothing has changed since, the response is 304
+        /// without a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<EntityTags>>,
     ) -> Result<Listing<MessageListSchema>, Failure<ListErrors>> {
@@ -227,6 +230,7 @@ impl MessagesApi {
         &self,
         _accept: AcceptJson,
         /// The message's `id`.
+        #[oai(example = "example_id")]
         id: Path<Id>,
     ) -> Result<GetResponse, Failure<GetErrors>> {
         match self.store.message(id.0.0, self.limits.deadline()).await? {
@@ -234,6 +238,10 @@ impl MessagesApi {
             None => Err(Code::MessageNotFound.into()),
         }
     }
+}
+
+fn example_id() -> Id {
+    Whole(EXAMPLE_ID)
 }
 
 impl<'a> From<&'a Message> for MessageView<'a> {

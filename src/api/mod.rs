@@ -45,11 +45,11 @@ pub type App = BoxEndpoint<'static, Response>;
 
 #[derive(Tags)]
 enum Tag {
-    /// Posting and reading.
+    /// Post and read messages.
     Messages,
-    /// Who has spoken.
+    /// The users who have posted.
     Users,
-    /// For those who run the server.
+    /// For operators: probes and measurements.
     Operations,
 }
 

@@ -4,7 +4,6 @@ use super::{
     App,
     spec::{self, RoutePattern},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use poem::{
@@ -13,19 +12,17 @@ use poem::{
     error::MethodNotAllowedError,
     http::{Method, header},
 };
-use poem_openapi::OpenApi;
-use sha2::{Digest, Sha256};
+use poem_openapi::{OpenApi, OpenApiService};
 use std::sync::LazyLock;
 
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The dashboard's script may run, and read `/stats` and `/stats/history`.
-const DASHBOARD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+/// A script of the page may run, and call this server.
+const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-const HTML: &str = "text/html; charset=utf-8";
 const HOME: &str = include_str!("pages/index.html");
 const DASHBOARD: &str = include_str!("pages/dashboard.html");
 
@@ -37,7 +34,7 @@ pub struct Page {
 
 struct Content {
     kind: &'static str,
-    policy: String,
+    policy: &'static str,
     body: Bytes,
 }
 
@@ -49,27 +46,39 @@ impl Page {
 
 impl Content {
     fn new(kind: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { kind, policy: PAGE_POLICY.to_owned(), body: body.into() }
+        Self { kind, policy: PAGE_POLICY, body: body.into() }
     }
 
-    fn of_dashboard(kind: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { policy: DASHBOARD_POLICY.to_owned(), ..Self::new(kind, body) }
+    fn html(body: impl Into<Bytes>) -> Self {
+        Self::new("text/html; charset=utf-8", body)
+    }
+
+    fn css(body: impl Into<Bytes>) -> Self {
+        Self::new("text/css; charset=utf-8", body)
+    }
+
+    fn script(body: impl Into<Bytes>) -> Self {
+        Self::new("text/javascript; charset=utf-8", body)
+    }
+
+    fn with_script(self) -> Self {
+        Self { policy: SCRIPT_POLICY, ..self }
     }
 }
 
 /// What says how to use an API. Links to the dashboard only where that is.
 pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Page> {
     let home: fn() -> Content = if has_dashboard {
-        || Content::new(HTML, HOME)
+        || Content::html(HOME)
     } else {
-        || Content::new(HTML, without(HOME, "<li><a href=\"/dashboard\">", "</li>\n"))
+        || Content::html(without(HOME, "<li><a href=\"/dashboard\">", "</li>\n"))
     };
     vec![
         Page::new("/", home),
-        Page::new("/style.css", || {
-            Content::new("text/css; charset=utf-8", include_str!("pages/style.css"))
-        }),
-        Page::new("/docs", docs::<T>),
+        Page::new("/style.css", || Content::css(include_str!("pages/style.css"))),
+        Page::new("/docs", || Content::html(include_str!("pages/docs.html")).with_script()),
+        Page::new("/docs.css", || Content::css(SwaggerUi::new().style())),
+        Page::new("/docs.js", || Content::script(SwaggerUi::new().script())),
         Page::new("/openapi.json", || Content::new("application/json", spec::json::<T>())),
         Page::new("/openapi.yaml", yaml::<T>),
     ]
@@ -79,20 +88,14 @@ pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Page> {
 /// that is.
 pub fn dashboard(has_guide: bool) -> Vec<Page> {
     let dashboard: fn() -> Content = if has_guide {
-        || Content::of_dashboard(HTML, DASHBOARD)
+        || Content::html(DASHBOARD).with_script()
     } else {
-        || Content::of_dashboard(HTML, without(DASHBOARD, "<nav>", "</nav>\n"))
+        || Content::html(without(DASHBOARD, "<nav>", "</nav>\n")).with_script()
     };
     vec![
         Page::new("/dashboard", dashboard),
-        Page::new("/dashboard.css", || {
-            let css = include_str!("pages/dashboard.css");
-            Content::of_dashboard("text/css; charset=utf-8", css)
-        }),
-        Page::new("/dashboard.js", || {
-            let script = include_str!("pages/dashboard.js");
-            Content::of_dashboard("text/javascript; charset=utf-8", script)
-        }),
+        Page::new("/dashboard.css", || Content::css(include_str!("pages/dashboard.css"))),
+        Page::new("/dashboard.js", || Content::script(include_str!("pages/dashboard.js"))),
     ]
 }
 
@@ -129,7 +132,7 @@ impl DynEndpoint for Pages {
         let content = &*page.content;
         let response = Response::builder()
             .header(header::CONTENT_TYPE, content.kind)
-            .header(header::CONTENT_SECURITY_POLICY, &content.policy)
+            .header(header::CONTENT_SECURITY_POLICY, content.policy)
             .header(header::CACHE_CONTROL, "no-cache")
             .body(content.body.clone());
         Box::pin(ready(Ok(response)))
@@ -143,20 +146,30 @@ fn without(page: &str, begin: &str, end: &str) -> String {
     format!("{before}{after}")
 }
 
-fn docs<T: OpenApi>() -> Content {
-    let html = spec::swagger_ui::<T>();
-    // Swagger UI needs its own scripts, known by their hashes, and writes style attributes.
-    let hashes: Vec<String> = html
-        .split("</script>")
-        .filter_map(|piece| piece.split_once("<script")?.1.split_once('>'))
-        .map(|(_, script)| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(script))))
-        .collect();
-    let policy = format!(
-        "default-src 'none'; script-src {}; style-src 'unsafe-inline'; img-src 'self' data:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hashes.join(" ")
-    );
-    Content { policy, ..Content::new(HTML, html) }
+/// Swagger UI's page, which poem-openapi has as one file, without a viewport and a dark mode.
+struct SwaggerUi(String);
+
+impl SwaggerUi {
+    fn new() -> Self {
+        Self(OpenApiService::new((), "", "").swagger_ui_html())
+    }
+
+    /// Its style sheet in a layer, so that our rules win, and ours.
+    fn style(&self) -> String {
+        let style = self.between("<style charset=\"UTF-8\">", "</style>");
+        format!("@layer swagger-ui {{\n{style}\n}}\n{}", include_str!("pages/docs.css"))
+    }
+
+    /// Its script, and the call of it.
+    fn script(&self) -> String {
+        let script = self.between("<script charset=\"UTF-8\">", "</script>\n</head>");
+        format!("{script}\n{}", include_str!("pages/docs.js"))
+    }
+
+    fn between(&self, start: &str, end: &str) -> &str {
+        let (_, rest) = self.0.split_once(start).unwrap_or_default();
+        rest.split_once(end).unwrap_or_default().0
+    }
 }
 
 fn yaml<T: OpenApi>() -> Content {

@@ -34,7 +34,7 @@ struct Report {
     service: Service,
     /// Whether requests should be sent here.
     ready: bool,
-    /// T of Apdex: who is answered within it is satisfied, within four times it is tolerating.
+    /// T of Apdex: a response within it satisfies, one within four times of it is tolerated.
     apdex_t_seconds: f64,
     connections: Connections,
     cpu: Cpu,
@@ -91,7 +91,7 @@ struct WindowReport {
     errors: Errors,
     /// The share of requests that did not end with 5xx.
     availability: Option<f64>,
-    /// Satisfaction, 0 to 1. Who met a 5xx, or was cut off, is frustrated.
+    /// Satisfaction, 0 to 1. A 5xx, or a request that was cut off, frustrates.
     apdex: Option<f64>,
     cpu: WindowCpu,
     /// The most connections at a time.
@@ -104,7 +104,7 @@ struct Errors {
     client: u64,
     /// 5xx.
     server: u64,
-    /// Cut off before the answer.
+    /// Cut off before the response.
     canceled: u64,
     by_code: Vec<CodeCount>,
 }

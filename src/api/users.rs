@@ -36,6 +36,7 @@ pub struct UsersApi {
 struct UserList {
     users: Vec<String>,
     /// There are more: give this as `after` to read on.
+    #[oai(skip_serializing_if_is_none)]
     next: Option<String>,
 }
 
@@ -49,7 +50,7 @@ struct UserListView<'a> {
 
 impl poem_openapi::types::Example for UserList {
     fn example() -> Self {
-        Self { users: vec!["batman".into(), "superman".into()], next: None }
+        Self { users: vec!["batman".into(), "superman".into()], next: Some("superman".into()) }
     }
 }
 
@@ -60,7 +61,9 @@ impl Codes for ListErrors {
 
 #[OpenApi(tag = "Tag::Users")]
 impl UsersApi {
-    /// Read who has spoken
+    /// List users
+    ///
+    /// The names of all users who have posted a message.
     #[oai(path = "/users", method = "get", operation_id = "listUsers")]
     async fn list(
         &self,
@@ -71,8 +74,8 @@ impl UsersApi {
         limit: Query<Limit>,
         /// Only names that come after this one.
         after: Query<Option<String>>,
-        /// The `ETag` of an earlier answer. If nothing has changed since, the answer is 304 without
-        /// a body.
+        /// The `ETag` of an earlier response. If nothing has changed since, the response is 304
+        /// without a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<EntityTags>>,
     ) -> Result<Listing<UserList>, Failure<ListErrors>> {
