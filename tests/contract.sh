@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 command -v schemathesis >/dev/null || { echo "schemathesis is not installed: pip install schemathesis" >&2; exit 1; }
 log=$(mktemp)
-target/debug/chat-server --listen-addr 127.0.0.1:0 --database-url "$TEST_DATABASE_URL/contract" --log-format json 2>"$log" &
+"${CARGO_TARGET_DIR:-target}/debug/chat-server" --listen-addr 127.0.0.1:0 --database-url "$TEST_DATABASE_URL/contract" --log-format json 2>"$log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -f "$log"' EXIT
 

@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("SERVER", str(ROOT / "target" / "debug" / "chat-server"))
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+BINARY = os.environ.get("SERVER", str(TARGET / "debug" / "chat-server"))
 
 
 def free_port() -> int:
