@@ -15,8 +15,15 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: rust ## Start the server on port 8081, with SQLite in chat.db or on DATABASE_URL
+run: binary ## Start the server on port 8081, with SQLite in chat.db or on DATABASE_URL
 	cargo run --release --locked
+
+.PHONY: binary
+binary: rust
+	@[ -x "$${CARGO_TARGET_DIR:-target}/release/chat-server" ] || \
+	  echo "The first build takes about five minutes on two free processors, and longer on busy ones: it compiles SQLite" \
+	  "and 300 libraries, for databases, TLS and telemetry among others. Later builds compile only what has changed."
+	cargo build --release --locked
 
 .PHONY: test
 test: test-sqlite test-mysql test-mariadb ## Run all tests, on SQLite and on a private MySQL and MariaDB that it brings
@@ -57,8 +64,7 @@ load: ## Put load on a server on a private MySQL, or on BASE_URL; SCRIPT=smoke, 
 ifdef BASE_URL
 	k6/run $(SCRIPT)
 else
-	@$(MAKE) --no-print-directory rust
-	cargo build --release --locked
+	@$(MAKE) --no-print-directory binary
 	$(PRIVATE) mysql run k6/local $(SCRIPT)
 endif
 

@@ -126,7 +126,7 @@ async fn the_document_is_served_as_json_and_as_yaml() {
 }
 
 #[tokio::test]
-async fn swagger_ui_is_complete_and_fits_a_telephone_and_a_dark_screen() {
+async fn swagger_ui_has_its_script_a_viewport_and_a_dark_mode() {
     let (app, _database) = TestApp::start().await;
     let text = async |path| app.get(path).await.text().await.unwrap();
     let page = text("/docs").await;

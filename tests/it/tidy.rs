@@ -85,6 +85,34 @@ fn everything_that_is_released_together_has_the_same_version() {
 }
 
 #[test]
+fn pages_that_offer_a_release_say_so_while_there_is_none() {
+    let changelog = std::fs::read_to_string(root().join("CHANGELOG.md")).unwrap();
+    let mut versions = changelog.lines().filter(|line| line.starts_with("## ["));
+    let released = versions.any(|line| line != "## [Unreleased]");
+    let folders = ["docs", "helm", "deploy"].map(|folder| files(&root().join(folder), "md"));
+    for page in [vec![root().join("README.md")], folders.concat()].concat() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let says_none = text.contains("**There is no release yet**");
+        let offers = ["docker run", "helm install"].iter().any(|command| {
+            text.lines().any(|line| line.starts_with(command) && line.contains("ghcr.io"))
+        });
+        assert!(!says_none || !released, "{}: there is a release", page.display());
+        assert!(!offers || released || says_none, "{} offers a release", page.display());
+    }
+}
+
+#[test]
+fn scripts_find_the_binary_where_cargo_puts_it() {
+    let scripts = ["k6/local", "k6/tests/servers.py", "tests/contract.sh"];
+    for script in scripts {
+        let text = std::fs::read_to_string(root().join(script)).unwrap();
+        let finds = text.contains("${CARGO_TARGET_DIR:-target}/")
+            || text.contains("environ.get(\"CARGO_TARGET_DIR\", \"target\")");
+        assert!(finds, "{script} ignores CARGO_TARGET_DIR");
+    }
+}
+
+#[test]
 fn the_image_is_built_with_the_toolchain_of_the_project() {
     let toolchain = value("rust-toolchain.toml", "channel = ");
     let image = value("Dockerfile", "ARG RUST_IMAGE=docker.io/library/rust:");
