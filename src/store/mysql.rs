@@ -177,6 +177,8 @@ impl MySql {
     }
 
     pub async fn close(&self) {
+        // A pool waits for what it has lent.
+        self.probed.lock().await.0.rest();
         self.probe.close().await;
         self.lanes.close().await;
         self.pool.close().await;
