@@ -18,7 +18,7 @@ pub const KEY_BYTES_MAX: usize = 255;
 pub type MessageId = i64;
 
 /// A stored message.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub id: MessageId,
     pub user: String,

@@ -14,7 +14,6 @@ use super::{
 use crate::{config::Migrate, message::MessageId};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
-    migrate::Migrator,
     mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
     query, query_scalar,
 };
@@ -28,15 +27,6 @@ use std::{
 };
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
-
-static MIGRATOR: Migrator = Migrator {
-    // A newer server may have migrated further: schema changes only ever add
-    // (migrations/README.md).
-    ignore_missing: true,
-    // sqlx's own lock is `GET_LOCK(?, -1)`, which MariaDB answers with NULL and no lock.
-    locking: false,
-    ..sqlx::migrate!("migrations/mysql")
-};
 
 /// How many tasks keep a connection: group commit and the two shared reads.
 const LANES: u32 = 3;
@@ -145,7 +135,7 @@ impl MySql {
         // The lock ends with the connection, so a server that dies while it holds it blocks no one.
         self.step(self.lock_migrations(&mut connection)).await?;
         self.step(forget_what_is_missing(&mut connection)).await?;
-        migrate::apply(&MIGRATOR, &mut connection).await?;
+        migrate::apply(&migrate::MYSQL, &mut connection).await?;
         self.step(connection.close()).await
     }
 
@@ -250,7 +240,7 @@ fn is_handshake_failure(error: &sqlx::Error) -> bool {
 }
 
 async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
-    Ok(migrate::is_current(&MIGRATOR, connection).await?
+    Ok(migrate::is_current(&migrate::MYSQL, connection).await?
         && migrate::tables_exist(sequence::look(connection).await.map(drop))?)
 }
 
@@ -259,7 +249,7 @@ async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
 /// of ours can run again; without the mark, they do.
 async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let failed_only = migrate::tables_exist(sequence::look(connection).await.map(drop))?;
-    let version_max = migrate::version_max(&MIGRATOR);
+    let version_max = migrate::version_max(&migrate::MYSQL);
     let forgotten = queries::mysql::forget_migrations(connection, version_max, failed_only).await;
     migrate::tables_exist(forgotten).map(drop)
 }

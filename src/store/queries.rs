@@ -23,7 +23,7 @@ pub const USERS_AFTER: Statement =
     Statement::select("users", "select name from users where name > ? order by name limit ?");
 
 macro_rules! queries {
-    ($module:ident, $database:ty) => {
+    ($module:ident, $database:ty, $row:ty) => {
         pub mod $module {
             use super::{
                 MESSAGE_BY_ID, NEWEST_MESSAGES, OLDEST_MESSAGES, USERS_AFTER, up_to_power_of_two,
@@ -36,6 +36,17 @@ macro_rules! queries {
             use uuid::Uuid;
 
             type Connection = <$database as Database>::Connection;
+
+            impl FromRow<'_, $row> for Message {
+                fn from_row(row: &$row) -> Result<Self> {
+                    Ok(Self {
+                        id: row.try_get("id")?,
+                        user: row.try_get("user")?,
+                        text: row.try_get("text")?,
+                        created_at: row.try_get("created_at")?,
+                    })
+                }
+            }
 
             /// The names that are not stored. An insert that leaves them out by itself would wait
             /// for whoever holds a lock on one of them; this read waits for nobody.
@@ -135,8 +146,8 @@ macro_rules! queries {
     };
 }
 
-queries!(mysql, sqlx::MySql);
-queries!(sqlite, sqlx::Sqlite);
+queries!(mysql, sqlx::MySql, sqlx::mysql::MySqlRow);
+queries!(sqlite, sqlx::Sqlite, sqlx::sqlite::SqliteRow);
 
 /// Repeats the last item until there are a power of two, so that lists of any length make a handful
 /// of prepared statements.

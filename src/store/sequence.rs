@@ -6,19 +6,19 @@
 //! recorded in `message_sequence`, within a second after its post, and new ids are above it.
 
 use crate::message::MessageId;
-use sqlx::{FromRow, MySqlConnection, query, query_as, query_scalar};
+use sqlx::{MySqlConnection, query, query_as, query_scalar};
 use tracing::warn;
 
 /// Reads all tables, however full they are.
-const LOOK: &str = "select coalesce((select max(id) from messages), 0) as newest, \
-     (select max(last_id) from message_sequence) as recorded, exists (select 1 from users)";
+const LOOK: &str = "select coalesce((select max(id) from messages), 0), \
+     (select max(last_id) from message_sequence), exists (select 1 from users)";
 
 const RECORD: &str = "insert into message_sequence (id, last_id, last_created_at) \
      values (1, ?, utc_timestamp(3)) \
      on duplicate key update last_id = greatest(last_id, ?), last_created_at = utc_timestamp(3)";
 
 /// What a look found.
-#[derive(Clone, Copy, Debug, Default, FromRow)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Ids {
     newest: MessageId,
     recorded: Option<MessageId>,
@@ -37,7 +37,8 @@ impl Ids {
 
 /// Fails unless everything that requests need can be read.
 pub async fn look(connection: &mut MySqlConnection) -> sqlx::Result<Ids> {
-    query_as(LOOK).fetch_one(connection).await
+    let (newest, recorded, _): (_, _, i64) = query_as(LOOK).fetch_one(connection).await?;
+    Ok(Ids { newest, recorded })
 }
 
 /// Records the newest id.

@@ -6,9 +6,7 @@ use super::{
 };
 use crate::{config::Migrate, message::NewMessage};
 use sqlx::{
-    ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool,
-    migrate::Migrator,
-    query, query_scalar,
+    ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool, query, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -17,15 +15,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
     time::Duration,
-};
-
-static MIGRATOR: Migrator = Migrator {
-    // A newer server may have migrated further: schema changes only ever add
-    // (migrations/README.md).
-    ignore_missing: true,
-    // The transaction around the migrations is the lock.
-    locking: false,
-    ..sqlx::migrate!("migrations/sqlite")
 };
 
 /// How long a call waits for a connection, and a writer for another process's transaction.
@@ -88,7 +77,7 @@ impl Sqlite {
         let mut connection =
             self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
         let tables_exist = migrate::tables_exist(probe(&mut connection).await)?;
-        if !tables_exist || !migrate::is_current(&MIGRATOR, &mut connection).await? {
+        if !tables_exist || !migrate::is_current(&migrate::SQLITE, &mut connection).await? {
             if migrate == Migrate::Off {
                 return Err(migrate::not_migrated());
             }
@@ -96,12 +85,12 @@ impl Sqlite {
             let mut transaction = connection.begin_with("begin immediate").await?;
             if !tables_exist {
                 // Somebody may have dropped a table whose migration is marked as done.
-                let version_max = migrate::version_max(&MIGRATOR);
+                let version_max = migrate::version_max(&migrate::SQLITE);
                 let forgotten =
                     queries::sqlite::forget_migrations(&mut transaction, version_max, false).await;
                 migrate::tables_exist(forgotten)?;
             }
-            migrate::apply(&MIGRATOR, &mut *transaction).await?;
+            migrate::apply(&migrate::SQLITE, &mut *transaction).await?;
             transaction.commit().await?;
         }
         connection.close().await?;

@@ -2,14 +2,15 @@
 //! by a newer one.
 
 use crate::harness::{TestApp, TestDatabase, database_server, eventually};
+use data_encoding::HEXUPPER;
 use sqlx::migrate::Migrator;
 use std::{collections::BTreeSet, path::Path};
 
-static MYSQL: Migrator = sqlx::migrate!("migrations/mysql");
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-
-fn migrator() -> &'static Migrator {
-    if database_server().is_some() { &MYSQL } else { &SQLITE }
+/// The files, as sqlx itself reads them.
+async fn migrator() -> Migrator {
+    let folder = if database_server().is_some() { "mysql" } else { "sqlite" };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+    Migrator::new(folder).await.unwrap()
 }
 
 fn file_names(folder: &str) -> BTreeSet<String> {
@@ -21,6 +22,23 @@ fn file_names(folder: &str) -> BTreeSet<String> {
 #[test]
 fn what_both_databases_have_has_one_name() {
     assert!(file_names("sqlite").is_subset(&file_names("mysql")));
+}
+
+#[tokio::test]
+async fn every_file_is_applied_as_it_is() {
+    let (_app, database) = TestApp::start().await;
+    let files = migrator().await;
+    for file in files.iter() {
+        let checksum = HEXUPPER.encode(&file.checksum);
+        let applied = format!(
+            "select count(*) from _sqlx_migrations where version = {} and description = '{}' and \
+             hex(checksum) = '{checksum}'",
+            file.version, file.description
+        );
+        assert_eq!(database.count(applied.leak()).await, 1, "{}", file.description);
+    }
+    let all = database.count("select count(*) from _sqlx_migrations").await;
+    assert_eq!(all, files.iter().count());
 }
 
 #[tokio::test]
@@ -61,7 +79,7 @@ const SAMPLES: [(i64, &str); 3] = [
 #[tokio::test]
 async fn each_migration_keeps_the_rows_that_are_there_and_can_run_again() {
     let database = empty_database().await;
-    for migration in migrator().iter() {
+    for migration in migrator().await.iter() {
         for _ in 0..2 {
             database.execute(migration.sql.as_str()).await.unwrap();
         }
@@ -85,7 +103,7 @@ async fn each_migration_keeps_the_rows_that_are_there_and_can_run_again() {
 #[ignore = "needs a database server: make test"]
 async fn an_id_whose_message_was_deleted_before_the_upgrade_is_not_given_out_again() {
     let database = empty_database().await;
-    for migration in migrator().iter().filter(|migration| migration.version <= 2) {
+    for migration in migrator().await.iter().filter(|migration| migration.version <= 2) {
         database.execute(migration.sql.as_str()).await.unwrap();
     }
     for number in 1..=3 {
