@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     framing::Fault,
-    telemetry::{Exchange, excerpt, trace_id_of_caller},
+    telemetry::{Exchange, Kind, admits, excerpt, trace_id_of_caller},
 };
 use futures_util::{
     FutureExt,
@@ -29,7 +29,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
-use tracing::{error, info, warn};
+use tracing::{Level, enabled, event};
 use uuid::Uuid;
 
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -100,7 +100,8 @@ impl DynEndpoint for Envelope {
             let (response, code) = match result {
                 Ok(response) => (response, None),
                 Err(error) => {
-                    log(&error, &trace_id, context, Some((&method, uri.path())));
+                    let route = self.routes.find(uri.path()).map(|route| route.path);
+                    log(&error, &trace_id, context, Some((&method, uri.path())), route);
                     let allow = self.routes.allow(uri.path());
                     (error.respond(trace_id.clone(), &allow), Some(error.code.name()))
                 }
@@ -119,7 +120,7 @@ pub fn late_head(limit: Duration) -> Response {
     let detail = format!("The head of the request was not complete within {limit:?}.");
     let error = ApiError::because(Code::RequestTimeout, detail);
     let trace_id = new_trace_id();
-    log(&error, &trace_id, None, None);
+    log(&error, &trace_id, None, None, None);
     finish(error.respond(trace_id.clone(), ""), &trace_id)
 }
 
@@ -128,6 +129,7 @@ fn log(
     trace_id: &str,
     context: Option<Context>,
     request: Option<(&Method, &str)>,
+    route: Option<&'static str>,
 ) {
     let span = context.as_ref().map(|context| context.span().span_context().clone());
     let span_id = span.filter(SpanContext::is_sampled).map(|span| span.span_id().to_string());
@@ -138,24 +140,29 @@ fn log(
     let (method, path) =
         request.map(|(method, path)| (excerpt(method.as_str()), excerpt(path))).unzip();
     macro_rules! line {
-        ($level:ident, $text:literal) => {
-            $level!(
-                trace_id,
-                span_id,
-                http.request.method = method.as_deref(),
-                url.path = path.as_deref(),
-                http.response.status_code = status,
-                code,
-                cause = cause.as_deref(),
-                $text
-            )
+        ($level:ident, $message:literal) => {
+            if enabled!(Level::$level)
+                && admits(Kind { level: Level::$level, message: $message, code: Some(code), route })
+            {
+                event!(
+                    Level::$level,
+                    trace_id,
+                    span_id,
+                    http.request.method = method.as_deref(),
+                    url.path = path.as_deref(),
+                    http.response.status_code = status,
+                    code,
+                    cause = cause.as_deref(),
+                    $message
+                );
+            }
         };
     }
-    // Trouble of the database is an error once, where it is noticed; here it is thousands.
+    // Errors of the database are logged once, where they are noticed; here they are thousands.
     match status {
-        500 => line!(error, "Request failed"),
-        501.. => line!(warn, "Request not served"),
-        _ => line!(info, "Request refused"),
+        500 => line!(ERROR, "Request failed"),
+        501.. => line!(WARN, "Request not served"),
+        _ => line!(DEBUG, "Request refused"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an operator sees: metrics, traces and the log.
 //!
-//! - `log.rs`: the log on standard error
+//! - `log.rs`: the log on standard error; `throttle.rs`: not more of it than a disk holds
 //! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
 //!   `http.rs`: how; `backlog.rs`: not more than it takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
@@ -26,6 +26,7 @@ mod response_times;
 mod series;
 mod statement;
 mod stats;
+mod throttle;
 mod totals;
 mod transport;
 
@@ -36,6 +37,7 @@ pub use observe::observe;
 pub use operation::Operation;
 pub use statement::{Statement, observed};
 pub use stats::{Point, STEP, Stats, Window};
+pub use throttle::{Kind, admits};
 
 use crate::config::Config;
 use anyhow::Context;
@@ -74,11 +76,13 @@ impl Telemetry {
         let resource = otlp::resource();
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
-        let lines = log::start(config, logs.as_ref())?;
+        let (lines, lost_lines) = log::start(config, logs.as_ref())?;
         // Before the traces, which count what they drop.
         let registry = Registry::new();
         let metrics = metrics(&registry, resource.clone(), wanted.metrics)?;
         global::set_meter_provider(metrics.clone());
+        throttle::observe_dropped_lines(lost_lines);
+        tokio::spawn(throttle::keep_reporting());
         let traces = if wanted.traces {
             let (traces, backlog) = otlp::traces(resource)?;
             global::set_text_map_propagator(otlp::propagator());
@@ -95,6 +99,7 @@ impl Telemetry {
     /// Sends what is left. Blocks, for [`FLUSH_TIMEOUT`] at most.
     pub fn stop(self) {
         let Self { metrics, traces, logs, lines, .. } = self;
+        throttle::report();
         let mut flushes: Vec<Flush> = vec![Box::new(move || drop(metrics.shutdown()))];
         if let Some(traces) = traces {
             flushes.push(Box::new(move || drop(traces.shutdown())));

@@ -2,14 +2,13 @@
 
 use crate::{
     collector::{Collector, Received},
-    harness::{PATIENCE, TestDatabase, eventually, fetch},
+    harness::{PATIENCE, TestDatabase, eventually},
     process::Process,
     settings::last_words,
     traces::server,
 };
 use serde_json::Value;
-use std::process::Stdio;
-use tokio::{net::TcpListener, process::Command, time::timeout};
+use tokio::{net::TcpListener, time::timeout};
 
 #[tokio::test]
 async fn a_collector_in_trouble_holds_up_nothing() {
@@ -145,22 +144,4 @@ async fn a_setting_that_cannot_be_used_is_said_at_the_start() {
         assert!(message.contains(name) && message.contains(right), "{message}");
         assert!(!message.contains("secret"), "{message}");
     }
-}
-
-#[tokio::test]
-async fn who_does_not_read_the_log_stops_nobody() {
-    let database = TestDatabase::new();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let flags = ["--database-url", database.url.as_str(), "--listen-addr", &free.to_string()];
-    let mut server = crate::process::command(&flags).stderr(Stdio::piped()).spawn().unwrap();
-    let _unread = server.stderr.take().unwrap();
-    let url = format!("http://{free}/nothing");
-    eventually("it answers", || async { fetch(&url).await.is_ok() }).await;
-    // Far more than a pipe holds.
-    for _ in 0..500 {
-        assert_eq!(fetch(&url).await.unwrap().status(), 404);
-    }
-    let id = server.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
-    assert!(timeout(PATIENCE, server.wait()).await.unwrap().unwrap().success());
 }

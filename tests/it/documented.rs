@@ -88,6 +88,13 @@ async fn every_span_and_every_field_of_the_log() {
         server.request(Method::GET, path).header("user-agent", "test").send().await.unwrap();
     }
     server.request(Method::from_bytes(b"BREW").unwrap(), "/coffee").send().await.unwrap();
+    for _ in 0..20 {
+        server.request(Method::GET, "/messages/x").send().await.unwrap();
+    }
+    eventually("a report of the lines that are left out", || async {
+        server.log().iter().any(|line| !line["lines"].is_null())
+    })
+    .await;
     database.execute("drop table messages").await.unwrap();
     let failed = server.request(Method::GET, "/messages").send().await.unwrap();
     assert!(failed.status().is_server_error());

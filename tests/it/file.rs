@@ -107,8 +107,10 @@ async fn room_on_the_disk_is_waited_for() {
         ready["checks"][0]["reason"] == "full"
     })
     .await;
-    let log = server.log();
-    let waiting = log.iter().find(|line| line["message"] == "Waiting for the database").unwrap();
+    let waiting =
+        || server.log().into_iter().find(|line| line["message"] == "Waiting for the database");
+    eventually("the log says so", || async { waiting().is_some() }).await;
+    let waiting = waiting().unwrap();
     assert_eq!(waiting["db.trouble"], "full", "{waiting}");
     assert_eq!(waiting["db.namespace"], database.path().to_str().unwrap(), "{waiting}");
     server.set_file_limit("unlimited").await;

@@ -20,7 +20,7 @@ async fn no_client_can_forge_a_line_of_the_log() {
     for format in ["json", "pretty"] {
         let flags = ["--database-url", database.url.as_str(), "--listen-addr", "127.0.0.1:0"];
         let mut server = process::command(&flags)
-            .args(["--log-format", format])
+            .args(["--log-format", format, "--log", "info,chat_server=debug"])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -61,7 +61,8 @@ async fn no_client_can_forge_a_line_of_the_log() {
 #[ignore = "needs a database server: make test"]
 async fn a_slow_statement_leaves_no_text_of_a_message_in_the_log() {
     let database = TestDatabase::new();
-    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    let flags = ["--database-url", database.url.as_str(), "--log", "info,chat_server=debug"];
+    let server = Process::start(&flags).await;
     server.wait_until_ready().await;
     let mut other = connect_mysql(&database.url).await.unwrap();
     other.execute("begin").await.unwrap();

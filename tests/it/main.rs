@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod locks;
 mod log;
+mod log_limits;
 mod messages;
 mod migrations;
 mod names;

@@ -52,6 +52,7 @@ async fn a_head_that_is_late_gets_a_408_however_it_trickles() {
 async fn the_log_has_the_id_of_a_408_and_nothing_of_a_request_that_never_came() {
     let database = TestDatabase::new();
     let flags = ["--database-url", database.url.as_str(), "--header-timeout", "300ms"];
+    let flags = [&flags[..], &["--log", "chat_server=debug,info"]].concat();
     let server = Process::start(&flags).await;
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(b"GET /users HTTP/1.1\r\n").await.unwrap();

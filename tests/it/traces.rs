@@ -124,7 +124,8 @@ fn leads_back(from: &Span, to: &Span, spans: &[Span], steps: usize) -> bool {
 #[tokio::test]
 async fn a_refusal_finds_its_trace_and_its_log_and_only_a_fault_is_an_error() {
     let collector = Collector::start().await;
-    let server = server(&collector, "grpc", &[]).await;
+    let log = [("RUST_LOG", "info,chat_server=debug")];
+    let server = server(&collector, "grpc", &log).await;
     let refused = server.request(Method::GET, "/messages/x?a=b").send().await.unwrap();
     let problem: Value = refused.json().await.unwrap();
     let trace_id = problem["trace_id"].as_str().unwrap().to_owned();

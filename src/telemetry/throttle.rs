@@ -1,0 +1,155 @@
+//! Bounds the lines that clients or a failing dependency can cause without end: of each kind, a few
+//! are written and the others counted.
+
+use super::instruments::meter;
+use opentelemetry::KeyValue;
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::sleep;
+use tracing::{Level, debug, error, warn};
+use tracing_appender::non_blocking::ErrorCounter;
+
+/// Lines of one kind that can be written at once. Enough to see what happens; each later second
+/// adds one, so that an outage of hours stays far below the 10 MiB at which Kubernetes rotates.
+const LINES_AT_ONCE: u64 = 10;
+
+/// How often a line is added, and the lines that were left out are reported.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+static THROTTLE: LazyLock<Throttle> = LazyLock::new(Throttle::default);
+
+/// Lines that say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kind {
+    pub level: Level,
+    /// The message of each line.
+    pub message: &'static str,
+    /// The code of the error, if it is one of a request.
+    pub code: Option<&'static str>,
+    /// The template of the path, if it has one.
+    pub route: Option<&'static str>,
+}
+
+#[derive(Debug, Default)]
+struct Throttle(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    by_kind: HashMap<Kind, Count>,
+    left_out_ever: u64,
+}
+
+/// Lines of one kind.
+#[derive(Debug, Default)]
+struct Count {
+    /// Those that were written, less one for each interval since.
+    recent: u64,
+    /// Those that were left out in this interval.
+    left_out: u64,
+}
+
+/// Whether to write one more line of this kind. Counts the line if not.
+pub fn admits(kind: Kind) -> bool {
+    THROTTLE.admits(kind)
+}
+
+/// Reports once a second how many lines were left out.
+pub async fn keep_reporting() {
+    loop {
+        sleep(INTERVAL).await;
+        report();
+    }
+}
+
+/// Writes one line for each kind of which lines were left out.
+pub fn report() {
+    for (Kind { level, message, code, route }, lines) in THROTTLE.next_interval() {
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(code, http.route = route, lines, "{message}: lines left out")
+            };
+        }
+        match level {
+            Level::ERROR => line!(error),
+            Level::WARN => line!(warn),
+            _ => line!(debug),
+        }
+    }
+}
+
+/// Makes visible how many lines are missing, also those that `buffer` had no room for.
+pub fn observe_dropped_lines(buffer: ErrorCounter) {
+    let reason = |reason| [KeyValue::new("chat.log.reason", reason)];
+    meter()
+        .u64_observable_counter("chat.log.lines.dropped")
+        .with_unit("{line}")
+        .with_description("Lines of the log that were not written")
+        .with_callback(move |observer| {
+            observer.observe(THROTTLE.left_out_ever(), &reason("repeated"));
+            observer.observe(buffer.dropped_lines() as u64, &reason("buffer_full"));
+        })
+        .build();
+}
+
+impl Throttle {
+    fn admits(&self, kind: Kind) -> bool {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.by_kind.entry(kind).or_default();
+        if count.recent < LINES_AT_ONCE {
+            count.recent += 1;
+            return true;
+        }
+        count.left_out += 1;
+        counts.left_out_ever += 1;
+        false
+    }
+
+    /// Begins the next interval; returns how many lines of which kind were left out in the last.
+    fn next_interval(&self) -> Vec<(Kind, u64)> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left_out = Vec::new();
+        for (kind, count) in &mut counts.by_kind {
+            count.recent = count.recent.saturating_sub(1);
+            if count.left_out > 0 {
+                left_out.push((*kind, std::mem::take(&mut count.left_out)));
+            }
+        }
+        left_out
+    }
+
+    fn left_out_ever(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).left_out_ever
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: Kind = Kind {
+        level: Level::WARN,
+        message: "Request not served",
+        code: Some("database_unavailable"),
+        route: Some("/messages"),
+    };
+
+    #[test]
+    fn every_line_is_written_or_reported() {
+        let throttle = Throttle::default();
+        let other = Kind { route: None, ..KIND };
+        for (interval, admitted) in [(0, LINES_AT_ONCE), (1, 1), (2, 1)] {
+            let lines = (0..1_000).filter(|_| throttle.admits(KIND)).count();
+            assert_eq!(lines as u64, admitted, "{interval}");
+            assert!(throttle.admits(other), "each kind has lines of its own");
+            assert_eq!(throttle.next_interval(), [(KIND, 1_000 - admitted)]);
+        }
+        assert_eq!(throttle.left_out_ever(), 3_000 - LINES_AT_ONCE - 2);
+        for _ in 0..LINES_AT_ONCE {
+            assert_eq!(throttle.next_interval(), []);
+        }
+        assert!((0..LINES_AT_ONCE).all(|_| throttle.admits(KIND)), "it is quiet again");
+    }
+}
