@@ -138,7 +138,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Which build is this? */
+        /** Which build is this, and which replica? */
         get: operations["version"];
         put?: never;
         post?: never;
@@ -307,6 +307,9 @@ export interface components {
          * @description The last fifteen minutes in steps, the oldest first.
          */
         History: {
+            /** @description Whose steps they are, as in `/stats`. */
+            instance_id: string;
+            host_name: string;
             /** Format: uint64 */
             step_seconds: number;
             points: components["schemas"]["Point"][];
@@ -450,6 +453,13 @@ export interface components {
             commit: string;
             /** @description The processor and system it was built for. */
             target: string;
+            /**
+             * @description `service.instance.id` of its metrics, traces and logs: another one after each start, unless
+             *     `OTEL_RESOURCE_ATTRIBUTES` sets it.
+             */
+            instance_id: string;
+            /** @description The machine, or on Kubernetes the pod: `host.name` of its metrics, traces and logs. */
+            host_name: string;
             /** Format: date-time */
             started_at: string;
             /** Format: double */
@@ -498,7 +508,7 @@ export interface components {
         };
         /**
          * Version
-         * @description Which build this is.
+         * @description Which build this is, and which replica.
          */
         Version: {
             name: string;
@@ -507,6 +517,13 @@ export interface components {
             commit: string;
             /** @description The processor and system it was built for. */
             target: string;
+            /**
+             * @description `service.instance.id` of its metrics, traces and logs: another one after each start, unless
+             *     `OTEL_RESOURCE_ATTRIBUTES` sets it.
+             */
+            instance_id: string;
+            /** @description The machine, or on Kubernetes the pod: `host.name` of its metrics, traces and logs. */
+            host_name: string;
         };
         /**
          * Window
@@ -1171,7 +1188,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The build */
+            /** @description The build and the replica */
             200: {
                 headers: {
                     [name: string]: unknown;

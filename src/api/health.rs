@@ -7,7 +7,7 @@ use super::{
     parameter::AcceptJson,
     payload::{Rendered, rfc3339_milliseconds},
 };
-use crate::{health::Health, store::Trouble};
+use crate::{health::Health, store::Trouble, telemetry};
 use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
@@ -69,7 +69,7 @@ struct Report {
     checks: Vec<Check>,
 }
 
-/// Which build this is.
+/// Which build this is, and which replica.
 #[derive(Object, Serialize)]
 #[oai(rename = "Version")]
 pub struct Build {
@@ -79,6 +79,11 @@ pub struct Build {
     commit: String,
     /// The processor and system it was built for.
     target: String,
+    /// `service.instance.id` of its metrics, traces and logs: another one after each start, unless
+    /// `OTEL_RESOURCE_ATTRIBUTES` sets it.
+    instance_id: String,
+    /// The machine, or on Kubernetes the pod: `host.name` of its metrics, traces and logs.
+    host_name: String,
 }
 
 #[derive(ApiResponse)]
@@ -130,7 +135,7 @@ impl ApiResponse for ReadyResponse {
 
 #[derive(ApiResponse)]
 enum VersionResponse {
-    /// The build
+    /// The build and the replica
     #[oai(status = 200)]
     Ok(Rendered<Build>),
 }
@@ -185,7 +190,7 @@ impl HealthApi {
         Ok(ReadyResponse { ready, report: Rendered::new(&Report { status, checks })? })
     }
 
-    /// Which build is this?
+    /// Which build is this, and which replica?
     #[oai(path = "/version", method = "get", operation_id = "version")]
     async fn version(&self, _accept: AcceptJson) -> Result<VersionResponse, Failure<NoErrors>> {
         Ok(VersionResponse::Ok(Rendered::new(&Build::current())?))
@@ -194,11 +199,14 @@ impl HealthApi {
 
 impl Build {
     pub fn current() -> Self {
+        let [instance_id, host_name] = telemetry::instance();
         Self {
             name: env!("CARGO_PKG_NAME").into(),
             version: env!("CARGO_PKG_VERSION").into(),
             commit: option_env!("GIT_COMMIT").unwrap_or("unknown").into(),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
+            instance_id,
+            host_name,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     health::Health,
-    telemetry::{Point, STEP, Stats, Window},
+    telemetry::{self, Point, STEP, Stats, Window},
 };
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
@@ -125,6 +125,9 @@ struct WindowCpu {
 /// The last fifteen minutes in steps, the oldest first.
 #[derive(Object, Serialize)]
 struct History {
+    /// Whose steps they are, as in `/stats`.
+    instance_id: String,
+    host_name: String,
     step_seconds: u64,
     points: Vec<PointReport>,
 }
@@ -203,7 +206,10 @@ impl StatsApi {
     /// The numbers of the last fifteen minutes in steps of five seconds.
     #[oai(path = "/stats/history", method = "get", operation_id = "history")]
     async fn history(&self, _accept: AcceptJson) -> Result<HistoryResponse, Failure<NoErrors>> {
+        let [instance_id, host_name] = telemetry::instance();
         Ok(HistoryResponse::Ok(Rendered::new(&History {
+            instance_id,
+            host_name,
             step_seconds: STEP.as_secs(),
             points: self.stats.history().into_iter().map(point).collect(),
         })?))

@@ -35,6 +35,7 @@ pub use exchange::{Exchange, Linkable, current_span, trace_id_of_caller};
 pub use log::fatal;
 pub use observe::observe;
 pub use operation::Operation;
+pub use otlp::instance;
 pub use statement::{Statement, observed};
 pub use stats::{Point, STEP, Stats, Window};
 pub use throttle::{Kind, admits};
@@ -73,7 +74,7 @@ impl Telemetry {
     pub fn start(config: &Config) -> anyhow::Result<Self> {
         // For collectors behind https. Somebody may have been faster, with the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let resource = otlp::resource();
+        let resource = otlp::resource().clone();
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
         let (lines, lost_lines) = log::start(config, logs.as_ref())?;

@@ -23,7 +23,11 @@ use opentelemetry_sdk::{
     resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
 };
-use std::{env, sync::Arc};
+use std::{
+    env,
+    sync::{Arc, LazyLock},
+};
+use sysinfo::System;
 use uuid::Uuid;
 
 /// Spans that may wait for the collector, as the specification has it.
@@ -31,6 +35,9 @@ const SPANS_MAX: usize = 2_048;
 
 /// Spans that are sent at a time, as the specification has it.
 const BATCH_MAX: usize = 512;
+
+const INSTANCE_ID: &str = "service.instance.id";
+const HOST_NAME: &str = "host.name";
 
 macro_rules! exporter {
     ($exporter:ident, $signal:literal) => {{
@@ -78,9 +85,20 @@ pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Who we are. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word; manifests
+/// This process. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word; manifests
 /// tell the Kubernetes attributes by them.
-pub fn resource() -> Resource {
+pub fn resource() -> &'static Resource {
+    static RESOURCE: LazyLock<Resource> = LazyLock::new(detect_resource);
+    &RESOURCE
+}
+
+/// Which replica this is: the attributes `service.instance.id` and `host.name` of the resource.
+pub fn instance() -> [String; 2] {
+    [INSTANCE_ID, HOST_NAME]
+        .map(|key| resource().get(&key.into()).map_or_else(String::new, |it| it.to_string()))
+}
+
+fn detect_resource() -> Resource {
     // Others are no names of labels, and `target_info` would make all of `/metrics` unreadable.
     let is_name = |key: &str| key.starts_with(|c: char| c.is_ascii_alphabetic());
     let attributes = EnvResourceDetector::new().detect();
@@ -93,7 +111,8 @@ pub fn resource() -> Resource {
         .with_attributes([
             KeyValue::new("service.name", env!("CARGO_PKG_NAME")),
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", Uuid::now_v7().to_string()),
+            KeyValue::new(INSTANCE_ID, Uuid::now_v7().to_string()),
+            KeyValue::new(HOST_NAME, System::host_name().unwrap_or_else(|_| "unknown".to_owned())),
         ])
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes(attributes);

@@ -5,6 +5,7 @@ use crate::{
     process::Process,
 };
 use reqwest::Method;
+use std::collections::BTreeSet;
 
 async fn server(flags: &[&str]) -> (Process, TestDatabase) {
     let database = TestDatabase::new();
@@ -153,4 +154,32 @@ async fn the_numbers_are_for_operators_only() {
     for path in ["/metrics", "/stats", "/stats/history"] {
         assert_eq!(server.request(Method::GET, path).send().await.unwrap().status(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn numbers_say_whose_they_are() {
+    let named = [("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=chat-0,host.name=node-a")];
+    let mut seen = BTreeSet::new();
+    for environment in [&named[..], &[], &[]] {
+        let database = TestDatabase::new();
+        let flags = ["--database-url", database.url.as_str()];
+        let server = Process::start_with(&flags, environment).await;
+        server.wait_until_ready().await;
+        let (version, stats) = (server.json("/version").await, server.json("/stats").await);
+        let history = server.json("/stats/history").await;
+        let metrics = server.text("/metrics").await;
+        for (key, label) in [("instance_id", "service_instance_id"), ("host_name", "host_name")] {
+            let value = version[key].as_str().unwrap();
+            assert_eq!((&stats["service"][key], &history[key]), (&version[key], &version[key]));
+            assert!(metrics.contains(&format!("{label}=\"{value}\"")), "{value}: {metrics}");
+        }
+        if !environment.is_empty() {
+            assert_eq!(
+                (&version["instance_id"], &version["host_name"]),
+                (&"chat-0".into(), &"node-a".into())
+            );
+        }
+        seen.insert(version["instance_id"].to_string());
+    }
+    assert_eq!(seen.len(), 3, "each process has an id of its own: {seen:?}");
 }

@@ -1,4 +1,5 @@
-// The live dashboard: asks /stats and /stats/history every five seconds and draws what they say.
+// The live dashboard: asks /stats and /stats/history every five seconds and draws what they say of
+// one replica, also where a load balancer leads to several.
 // It knows the shape of these two answers, which openapi.json describes, and nothing else.
 
 /** @typedef {Record<string, any>} Json */
@@ -9,6 +10,10 @@
 /** @typedef {typeof charts[0]} Chart */
 
 const POLL_MS = 5000;
+/** How often to ask until the replica that is shown responds. */
+const TRIES = 8;
+/** How long a replica counts as one of several after its last response. */
+const HEARD_MS = 60_000;
 /** How far back the charts can reach, how far apart they then name the time, and in words. A server
  * that has just started fills its charts. @type {[number, number, string][]} */
 const SPANS = [
@@ -32,6 +37,13 @@ let failed = 0;
 let problem = "";
 /** When another process began to answer. */
 let replaced = 0;
+/** The replicas that responded of late: host name and time. @type {Map<string, Json>} */
+const heard = new Map();
+/** The `instance_id` of the replica that is shown, and of the one that responded last. */
+let shown = "";
+let latestId = "";
+/** When a replica responded again after another one had. */
+let alternated = 0;
 /** What the reader looks at, if not the latest. */
 let moment = 0;
 
@@ -244,12 +256,24 @@ function condition() {
   if (stats.windows.every(({ requests }) => !requests)) {
     return [["ok", "Ready, no requests"], "Times and shares appear with the first request."];
   }
-  return [["ok", "Ready"], replaced ? `Another process answers since ${clock(replaced)}: \
-after a restart, or behind a load balancer.` : ""];
+  return [["ok", "Ready"], replaced && !alternates() ? `Another process responds since \
+${clock(replaced)}: after a restart, or behind a load balancer.` : ""];
+}
+
+const alternates = () => alternated > Date.now() - HEARD_MS;
+const name = (id) => `${heard.get(id)?.host ?? "another"} (${id.slice(-6)})`;
+
+/** What to know about a load balancer between this page and several replicas. */
+function balance() {
+  if (!alternates()) return "";
+  const names = [...heard.keys()].sort().map(name);
+  return `Responses come from ${names.length} replicas in turn: ${names.join(", ")}. This page \
+shows ${name(shown)} only. For another one open its own address; Prometheus adds up all of them.`;
 }
 
 function showHead() {
-  const [state, note] = condition();
+  const [state, reason] = condition();
+  const note = `${reason} ${balance()}`.trim();
   // Screen readers say a new state aloud, so nothing in it may count on.
   sayState(find("#status"), state);
   say(find("#note"), note);
@@ -258,9 +282,10 @@ function showHead() {
   document.title = `${state[1]} – chat-server`;
   if (!stats) return;
   const { version, commit, uptime_seconds: uptime } = stats.service;
+  const { instance_id: id, host_name: host } = stats.service;
   const build = commit === "unknown" ? version : `${version} (${commit.slice(0, 7)})`;
   const seen = failed ? `last seen at ${clock(end())}` : `up ${duration(uptime)}`;
-  say(find("#service"), `One replica, ${build}, ${seen}`);
+  say(find("#service"), `Replica on ${host}, ${build}, ${seen}, instance ${id}`);
   say(find("#now"), failed ? `At ${clock(end())}` : "Now");
   say(find("#span"), span()[2]);
 }
@@ -447,20 +472,39 @@ async function get(path) {
   return response.json();
 }
 
+/** Asks until the replica that is shown responds. `null` when only others do. */
+async function ask(path) {
+  for (let i = 0; i < TRIES; i++) {
+    const response = await get(path);
+    const { instance_id: id, host_name: host } = response.service ?? response;
+    if (id !== latestId && heard.has(id)) alternated = Date.now();
+    heard.set(id, { host, time: Date.now() });
+    latestId = id;
+    shown ||= id;
+    if (id === shown) return response;
+  }
+  return null;
+}
+
+/** Both answers, from one replica: mixed, they would be a saw. Empty when it does not respond,
+ * but others do. The one that is shown changes only when it is gone. @returns {Promise<Json[]>} */
+async function askBoth() {
+  const begun = Date.now();
+  const latest = await ask("stats");
+  // On the same connection, which often leads to the same replica.
+  const history = latest && await ask("stats/history");
+  for (const [id, { time }] of heard) if (begun - time > HEARD_MS) heard.delete(id);
+  if (history) return [latest, history];
+  const responded = [...heard].filter(([, { time }]) => time >= begun).map(([id]) => id);
+  if (heard.has(shown) && (responded.length > 1 || responded.includes(shown))) return [];
+  shown = "";
+  return askBoth();
+}
+
 async function poll() {
   try {
-    const [latest, history] = await Promise.all([get("stats"), get("stats/history")]);
-    if (stats && stats.service.started_at !== latest.service.started_at) replaced = Date.now();
-    stats = latest;
-    points = history.points.map((point) => ({
-      ...point,
-      time: Date.parse(point.at),
-      t: stats.apdex_t_seconds,
-      errors: point.client_errors_per_second + point.server_errors_per_second,
-    }));
-    // A server that has just started has no history, but its time has come.
-    if (!points.length) points = [{ time: Date.now() }];
-    stepMs = history.step_seconds * 1000;
+    const [latest, history] = await askBoth();
+    if (latest) take(latest, history);
     failed = 0;
   } catch (error) {
     failed ||= Date.now();
@@ -468,6 +512,21 @@ async function poll() {
   }
   setTimeout(poll, POLL_MS);
   show();
+}
+
+/** @param {Json} latest @param {Json} history */
+function take(latest, history) {
+  if (stats && stats.service.started_at !== latest.service.started_at) replaced = Date.now();
+  stats = latest;
+  points = history.points.map((point) => ({
+    ...point,
+    time: Date.parse(point.at),
+    t: stats.apdex_t_seconds,
+    errors: point.client_errors_per_second + point.server_errors_per_second,
+  }));
+  // A server that has just started has no history, but its time has come.
+  if (!points.length) points = [{ time: Date.now() }];
+  stepMs = history.step_seconds * 1000;
 }
 
 charts.forEach(listen);
