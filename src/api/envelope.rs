@@ -8,28 +8,23 @@ use super::{
 };
 use crate::{
     framing::Fault,
-    telemetry::{Exchange, Kind, admits, excerpt, trace_id_of_caller},
+    telemetry::{Exchange, Kind, admits, excerpt, trace_id, trace_id_of_caller},
 };
 use futures_util::{
     FutureExt,
     future::{BoxFuture, ready},
 };
-use opentelemetry::{
-    Context,
-    context::FutureExt as _,
-    trace::{SpanContext, TraceContextExt},
-};
 use poem::{
     Request, Response, Result,
     endpoint::DynEndpoint,
-    http::{HeaderMap, HeaderValue, Method, header, header::HeaderName},
+    http::{HeaderValue, Method, header, header::HeaderName},
 };
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
-use tracing::{Level, enabled, event};
+use tracing::{Instrument, Level, Span, enabled, event};
 use uuid::Uuid;
 
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -69,28 +64,28 @@ impl DynEndpoint for Envelope {
     /// until it ends, and a request is large.
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Response>> {
         let exchange = self.begin(&request);
-        let context = exchange.as_ref().and_then(Exchange::context).cloned();
-        let trace_id = trace_id(request.headers(), context.as_ref());
+        let span = exchange.as_ref().map_or_else(Span::none, |exchange| exchange.span().clone());
+        let trace_id = trace_id(&span)
+            .or_else(|| trace_id_of_caller(request.headers()))
+            .unwrap_or_else(new_trace_id);
         let uri = request.uri().clone();
         let method = request.method().clone();
         // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
-        let answer = catch_unwind(AssertUnwindSafe(|| match request.data::<Fault>() {
+        let answer = AssertUnwindSafe(|| match request.data::<Fault>() {
             None => self.inner.call(request),
             Some(Fault(detail)) => {
                 let error = ApiError::because(Code::MalformedRequest, detail);
                 Box::pin(ready(Err(error.into())))
             }
-        }));
-        Box::pin(async move {
-            let answer = match (answer, &context) {
-                (Ok(answer), None) => AssertUnwindSafe(answer).catch_unwind().await,
-                (Ok(answer), Some(context)) => {
-                    AssertUnwindSafe(answer.with_context(context.clone())).catch_unwind().await
-                }
-                (Err(panic), _) => Err(panic),
+        });
+        let answer = span.in_scope(|| catch_unwind(answer));
+        let work = async move {
+            let answer = match answer {
+                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
+                Err(panic) => Err(panic),
             };
             let result = match answer {
                 Ok(Ok(response)) => Ok(response),
@@ -101,7 +96,7 @@ impl DynEndpoint for Envelope {
                 Ok(response) => (response, None),
                 Err(error) => {
                     let route = self.routes.find(uri.path()).map(|route| route.path);
-                    log(&error, &trace_id, context, Some((&method, uri.path())), route);
+                    log(&error, &trace_id, Some((&method, uri.path())), route);
                     let allow = self.routes.allow(uri.path());
                     (error.respond(trace_id.clone(), &allow), Some(error.code.name()))
                 }
@@ -110,7 +105,8 @@ impl DynEndpoint for Envelope {
                 exchange.end(response.status().as_u16(), code);
             }
             Ok(finish(response, &trace_id))
-        })
+        };
+        Box::pin(work.instrument(span))
     }
 }
 
@@ -120,21 +116,18 @@ pub fn late_head(limit: Duration) -> Response {
     let detail = format!("The head of the request was not complete within {limit:?}.");
     let error = ApiError::because(Code::RequestTimeout, detail);
     let trace_id = new_trace_id();
-    log(&error, &trace_id, None, None, None);
+    log(&error, &trace_id, None, None);
     finish(error.respond(trace_id.clone(), ""), &trace_id)
 }
 
 fn log(
     error: &ApiError,
     trace_id: &str,
-    context: Option<Context>,
     request: Option<(&Method, &str)>,
     route: Option<&'static str>,
 ) {
-    let span = context.as_ref().map(|context| context.span().span_context().clone());
-    let span_id = span.filter(SpanContext::is_sampled).map(|span| span.span_id().to_string());
-    // What goes to a collector gets the ids from here.
-    let _context = context.map(Context::attach);
+    // A line inside a span has its ids anyway.
+    let trace_id = Span::current().is_none().then_some(trace_id);
     let (code, status) = (error.code.name(), error.code.status());
     let cause = error.cause().map(excerpt);
     let (method, path) =
@@ -147,7 +140,6 @@ fn log(
                 event!(
                     Level::$level,
                     trace_id,
-                    span_id,
                     http.request.method = method.as_deref(),
                     url.path = path.as_deref(),
                     http.response.status_code = status,
@@ -175,14 +167,6 @@ fn finish(mut response: Response, trace_id: &str) -> Response {
         headers.insert(REQUEST_ID, value);
     }
     response
-}
-
-/// The trace id of the request's span, else of the caller's, or a new one.
-fn trace_id(headers: &HeaderMap, context: Option<&Context>) -> String {
-    match context {
-        Some(context) => context.span().span_context().trace_id().to_string(),
-        None => trace_id_of_caller(headers).unwrap_or_else(new_trace_id),
-    }
 }
 
 fn new_trace_id() -> String {

@@ -7,16 +7,15 @@
 //! calls that were there before it began.
 
 use super::error::StoreError;
-use crate::telemetry::{self, Linkable, Operation};
+use crate::telemetry;
 use futures_util::FutureExt;
-use opentelemetry::{Context, trace::TraceContextExt};
 use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::yield_now,
     time::{Instant, timeout, timeout_at},
 };
-use tracing::error;
+use tracing::{Span, error};
 
 /// How long nothing must happen before what is kept for the next operation is let go.
 const REST_AFTER: Duration = Duration::from_secs(1);
@@ -42,10 +41,9 @@ pub struct Calls<Q, A> {
 pub struct Call<Q, A> {
     pub question: Q,
     pub deadline: Instant,
-    /// The span of who asks, and the one to link it to: of an operation that began for others too.
-    asked_by: Linkable,
-    served_by: Linkable,
-    answer: oneshot::Sender<(Result<A, StoreError>, Linkable)>,
+    /// What the call is part of, if that is sampled.
+    asked_by: Option<Span>,
+    answer: oneshot::Sender<Result<A, StoreError>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -56,15 +54,10 @@ impl<Q, A> Calls<Q, A> {
         let place = Arc::clone(&self.places).try_acquire_owned()?;
         let (answer, answered) = oneshot::channel();
         let asked_by = telemetry::current_span();
-        let call = Call { question, deadline, asked_by, served_by: None, answer, _place: place };
+        let call = Call { question, deadline, asked_by, answer, _place: place };
         self.sender.send(Some(call)).map_err(|_| StoreError::Closed)?;
         match timeout_at(deadline, answered).await {
-            Ok(Ok((result, served_by))) => {
-                if let Some(served_by) = served_by {
-                    Context::current().span().add_link((*served_by).clone(), Vec::new());
-                }
-                result
-            }
+            Ok(Ok(result)) => result,
             // It was dropped by a panic, or with the runtime.
             Ok(Err(_)) => Err(StoreError::internal(sqlx::Error::WorkerCrashed)),
             Err(_) => Err(StoreError::DeadlineExceeded),
@@ -86,25 +79,16 @@ impl<Q, A> Calls<Q, A> {
 
 impl<Q, A> Call<Q, A> {
     pub fn answer(self, result: Result<A, StoreError>) {
+        // First, because a span ends when the last of its holders has dropped it.
+        drop(self.asked_by);
         // Whoever has gone, or whose time was over, has no use for it.
-        let _ = self.answer.send((result, self.served_by));
+        let _ = self.answer.send(result);
     }
 }
 
-/// Begins to measure an operation, and tells those whom it serves of it.
-pub fn operation<Q, A>(
-    name: &'static str,
-    inbox: &'static str,
-    calls: &mut [Call<Q, A>],
-) -> Operation {
-    let asked_by = calls.iter().map(|call| call.asked_by.as_deref());
-    let operation = Operation::begin(name, inbox, asked_by);
-    let served_by = operation.span_context();
-    // The first is the operation's parent.
-    for call in calls.iter_mut().filter(|call| call.asked_by.is_some()).skip(1) {
-        call.served_by.clone_from(&served_by);
-    }
-    operation
+/// Begins to measure an operation. What it does is part of the span.
+pub fn operation<Q, A>(name: &'static str, inbox: &'static str, calls: &[Call<Q, A>]) -> Span {
+    telemetry::operation(name, inbox, calls.iter().map(|call| call.asked_by.as_ref()))
 }
 
 /// Does the operations.

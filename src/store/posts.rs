@@ -13,7 +13,6 @@ use crate::{
     health::Health,
     message::{Message, NewMessage},
 };
-use opentelemetry::context::FutureExt;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     pin::pin,
@@ -21,6 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tracing::Instrument;
 use uuid::Uuid;
 
 /// How often a batch may meet a duplicate that was not there when it looked.
@@ -156,8 +156,8 @@ impl Serve<NewMessage, Posted> for Posts {
         }
         let mut parts = VecDeque::from([calls]);
         while let Some(mut calls) = parts.pop_front() {
-            let operation = operation("post messages", "posts", &mut calls);
-            let result = pin!(self.store(&calls)).with_context(operation.context()).await;
+            let operation = operation("post messages", "posts", &calls);
+            let result = pin!(self.store(&calls)).instrument(operation).await;
             let error = match result {
                 Ok(posted) => {
                     for (call, posted) in calls.into_iter().zip(posted) {

@@ -12,9 +12,9 @@ use crate::{
     message::{Message, MessageId},
     rendering::Rendering,
 };
-use opentelemetry::context::FutureExt;
 use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::OnceCell, time::Instant};
+use tracing::Instrument;
 
 /// How many of the newest messages a shared read has.
 pub const LATEST_MAX: u32 = 100;
@@ -87,14 +87,14 @@ impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
     const ROUNDS: usize = 3;
 
     async fn serve(&mut self, waiting: &mut VecDeque<ReadCall<S>>) {
-        let mut calls: Vec<_> = std::mem::take(waiting).into();
+        let calls: Vec<_> = std::mem::take(waiting).into();
         if self.health.has_changed_since(&mut self.changes) {
             self.rest();
         }
         let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(Instant::now);
         let (name, inbox) = S::NAMES;
-        let operation = operation(name, inbox, &mut calls);
-        let result = pin!(self.read(deadline)).with_context(operation.context()).await;
+        let operation = operation(name, inbox, &calls);
+        let result = pin!(self.read(deadline)).instrument(operation).await;
         if result.is_err() {
             self.rest();
         }

@@ -2,22 +2,41 @@
 //!
 //! The SDK drops the spans that a collector does not take, after they were made. Under load that
 //! costs requests a tenth of their speed for nothing, and leaves traces with holes. Here requests
-//! are not traced at all while half of the room is taken, so that whole traces are left out, and
-//! the other half is for what has begun.
+//! are not sampled while half of the room is taken, so that whole traces are left out, and the
+//! other half is for what has begun.
 
-use opentelemetry::Context;
+use super::instruments::meter;
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, SpanKind, TraceId},
+};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
-    trace::{BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor},
+    trace::{
+        BatchSpanProcessor, ParentBasedSampler, Sampler, SamplingDecision, SamplingResult,
+        ShouldSample, Span, SpanData, SpanExporter, SpanProcessor,
+    },
 };
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
+
+/// Traces that were left out.
+static SKIPPED: AtomicU64 = AtomicU64::new(0);
+
+pub fn observe_skipped_traces() {
+    meter()
+        .u64_observable_counter("chat.trace.skipped")
+        .with_unit("{request}")
+        .with_description("Requests not traced, because spans wait for the collector")
+        .with_callback(|observer| observer.observe(SKIPPED.load(Ordering::Relaxed), &[]))
+        .build();
+}
 
 #[derive(Debug)]
 pub struct Backlog {
@@ -32,7 +51,7 @@ impl Backlog {
     }
 
     /// Whether another trace may begin.
-    pub fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.max.div_ceil(2)
     }
 
@@ -46,6 +65,42 @@ impl Backlog {
 
     fn remove(&self, count: usize) {
         self.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// Lets a sampler decide about requests, where traces enter this server, as long as another one may
+/// begin. Below a request, spans follow their parent; apart from one, there are none.
+pub fn sampler(backlog: &Arc<Backlog>, next: Box<dyn ShouldSample>) -> ParentBasedSampler {
+    let entry = Entry { backlog: Arc::clone(backlog), next };
+    Sampler::parent_based(entry.clone())
+        .with_remote_parent_sampled(entry.clone())
+        .with_remote_parent_not_sampled(entry)
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    backlog: Arc<Backlog>,
+    next: Box<dyn ShouldSample>,
+}
+
+impl ShouldSample for Entry {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let mut result = self.next.should_sample(parent, trace, name, kind, attributes, links);
+        if *kind != SpanKind::Server {
+            result.decision = SamplingDecision::Drop;
+        } else if result.decision != SamplingDecision::Drop && !self.backlog.has_room() {
+            SKIPPED.fetch_add(1, Ordering::Relaxed);
+            result.decision = SamplingDecision::Drop;
+        }
+        result
     }
 }
 
@@ -105,5 +160,39 @@ impl<E: SpanExporter> SpanExporter for Departure<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.next.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceState};
+
+    #[test]
+    fn without_room_no_trace_begins_and_what_has_begun_goes_on() {
+        let backlog = Backlog::new(2);
+        let bounded = sampler(&backlog, Box::new(Sampler::AlwaysOn));
+        let trace = TraceId::from(1);
+        let below = |flags, is_remote| {
+            let ids = SpanContext::new(trace, SpanId::from(1), flags, is_remote, TraceState::NONE);
+            Context::new().with_remote_span_context(ids)
+        };
+        let takes = |parent: &Context, kind: SpanKind| {
+            let result = bounded.should_sample(Some(parent), trace, "", &kind, &[], &[]);
+            result.decision == SamplingDecision::RecordAndSample
+        };
+        let begins = |parent: &Context| takes(parent, SpanKind::Server);
+        let (sampled, not) = (TraceFlags::SAMPLED, TraceFlags::NOT_SAMPLED);
+        let entries = [Context::new(), below(sampled, true), below(not, true)];
+        assert!(entries.iter().all(begins));
+        assert!(backlog.add());
+        let skipped = SKIPPED.load(Ordering::Relaxed);
+        assert!(!entries.iter().any(begins));
+        assert!(takes(&below(sampled, false), SpanKind::Internal));
+        assert!(!takes(&below(not, false), SpanKind::Internal));
+        assert_eq!(SKIPPED.load(Ordering::Relaxed), skipped + 3, "each trace is counted once");
+        backlog.remove(1);
+        assert!(entries.iter().all(begins));
+        assert!(!takes(&Context::new(), SpanKind::Internal), "no trace without a request");
     }
 }

@@ -1,22 +1,30 @@
 //! The log: pretty for people, JSON for machines; over OTLP as well, if there is a collector.
 
-use super::throttle::{self, Kind};
+use super::{
+    line::WithIds,
+    throttle::{self, Kind},
+};
 use crate::config::{Config, LogFormat};
 use anyhow::Context;
+use opentelemetry::{
+    global::{self, BoxedSpan, BoxedTracer},
+    trace::{SpanBuilder, Tracer},
+};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use std::{
     io::{IsTerminal, stderr},
     panic,
+    sync::LazyLock,
 };
-use tracing::{Level, Subscriber};
+use tracing::{Level, Metadata, level_filters::LevelFilter};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::filter_fn,
-    fmt::MakeWriter,
-    layer::SubscriberExt,
-    registry::{LookupSpan, Registry},
+    filter::{FilterExt, filter_fn},
+    fmt::{MakeWriter, format},
+    layer::{Filter, SubscriberExt},
+    registry::Registry,
     util::SubscriberInitExt,
 };
 
@@ -32,32 +40,35 @@ const LINES_MAX: usize = 2_048;
 const PANIC: Kind =
     Kind { level: Level::ERROR, message: "A task panicked", code: None, route: None };
 
+type Part = Box<dyn Layer<Registry> + Send + Sync>;
+
 /// Starts logging to standard error, panics included. A thread of its own writes the lines, because
-/// a reader that stands still would stop whoever writes; what it does not take is lost. The last
+/// a reader that stands still would stop the writer; what it does not take is lost. The last
 /// ones are written when the guard is dropped, and the counter has those that were lost.
 ///
 /// # Errors
 /// When `RUST_LOG` is not a filter.
 pub fn start(
     config: &Config,
-    otlp: Option<&SdkLoggerProvider>,
+    traces: bool,
+    logs: Option<&SdkLoggerProvider>,
 ) -> anyhow::Result<(WorkerGuard, ErrorCounter)> {
-    let filter: EnvFilter = config
-        .log_filter
-        .parse()
-        .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(stderr());
     let lost = writer.error_counter();
-    // The SDK says of each of its providers that it is set, which is news to its developers only.
-    let is_news = filter_fn(|metadata| !metadata.name().ends_with("Provider.GlobalSet"));
-    let lines = lines(config.log_format, writer).with_filter(is_news);
-    let otlp = otlp.map(|provider| {
-        OpenTelemetryTracingBridge::new(provider).with_filter(filter_fn(|metadata| {
+    // Each has a filter of its own. What none of them takes is off where it would be made.
+    let mut parts = vec![lines(config.log_format, writer).with_filter(events(config)?).boxed()];
+    if let Some(provider) = logs {
+        let others = filter_fn(|metadata| {
             !SENDERS.iter().any(|sender| metadata.target().starts_with(sender))
-        }))
-    });
-    tracing_subscriber::registry().with(filter).with(lines).with(otlp).init();
+        });
+        let bridge = OpenTelemetryTracingBridge::new(provider);
+        parts.push(bridge.with_filter(events(config)?.and(others)).boxed());
+    }
+    if traces {
+        parts.push(spans());
+    }
+    tracing_subscriber::registry().with(parts).init();
     panic::set_hook(Box::new(|panic| {
         if !throttle::admits(PANIC) {
             return;
@@ -69,6 +80,53 @@ pub fn start(
     Ok((guard, lost))
 }
 
+/// Which events are logged, as `RUST_LOG` says.
+fn events(config: &Config) -> anyhow::Result<impl Filter<Registry> + Send + Sync + use<>> {
+    let filter: EnvFilter = config
+        .log_filter
+        .parse()
+        .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
+    // The SDK says of each of its providers that it is set, which is news to its developers only.
+    let is_news = |metadata: &Metadata<'_>| !metadata.name().ends_with("Provider.GlobalSet");
+    // Not `is_event`, which `enabled!` is not either.
+    Ok(filter_fn(move |metadata| !metadata.is_span() && is_news(metadata)).and(filter))
+}
+
+/// Makes the traces of the spans of this crate. Libraries have spans too, and some are the
+/// exporter's.
+fn spans() -> Part {
+    let ours = filter_fn(|metadata| {
+        let ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
+        ours && metadata.is_span() && *metadata.level() <= LevelFilter::INFO
+    });
+    tracing_opentelemetry::layer()
+        .with_tracer(LateTracer)
+        .with_location(false)
+        .with_target(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_filter(ours.with_max_level_hint(LevelFilter::INFO))
+        .boxed()
+}
+
+/// The tracer of the provider that is set when the first span begins: the log is there before it,
+/// because the provider has something to say as well.
+struct LateTracer;
+
+impl Tracer for LateTracer {
+    type Span = BoxedSpan;
+
+    fn build_with_context(
+        &self,
+        builder: SpanBuilder,
+        parent: &opentelemetry::Context,
+    ) -> BoxedSpan {
+        static TRACER: LazyLock<BoxedTracer> =
+            LazyLock::new(|| global::tracer(env!("CARGO_PKG_NAME")));
+        TRACER.build_with_context(builder, parent)
+    }
+}
+
 /// Says why the process ends, like a line of the log but whatever `RUST_LOG` is, and also when the
 /// log has not begun or has ended.
 pub fn fatal(format: LogFormat, cause: &str) {
@@ -76,17 +134,46 @@ pub fn fatal(format: LogFormat, cause: &str) {
     tracing::subscriber::with_default(subscriber, || tracing::error!("{cause}"));
 }
 
-fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<W>(format: LogFormat, writer: W) -> Part
 where
-    S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let terminal = stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let json = format == LogFormat::Json || format == LogFormat::Auto && !terminal;
     if json {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        lines.map_event_format(|format| WithIds { format, json }).boxed()
     } else {
-        lines.compact().with_target(false).with_ansi(terminal).boxed()
+        let lines = lines.compact().with_target(false).with_ansi(terminal);
+        let with_ids =
+            |format: format::Format<_, _>| WithIds { format: format.with_ansi(terminal), json };
+        lines.map_event_format(with_ids).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::io::sink;
+    use tracing::{enabled, info_span, subscriber::with_default};
+
+    #[test]
+    fn spans_are_there_for_traces_and_for_nothing_else_whatever_is_logged() {
+        for logged in ["trace", "off"] {
+            let config = Config::parse_from(["chat-server", "--log", logged]);
+            let lines =
+                || lines(LogFormat::Json, sink).with_filter(events(&config).unwrap()).boxed();
+            let is_off = |parts: Vec<Part>| {
+                with_default(Registry::default().with(parts), || {
+                    info_span!("request").is_disabled()
+                })
+            };
+            assert!(is_off(vec![lines()]), "{logged}");
+            assert!(!is_off(vec![lines(), spans()]), "{logged}");
+            let parts = Registry::default().with(vec![lines(), spans()]);
+            assert_eq!(with_default(parts, || enabled!(Level::INFO)), logged == "trace");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! What an operator sees: metrics, traces and the log.
 //!
-//! - `log.rs`: the log on standard error; `throttle.rs`: not more of it than a disk holds
+//! - `log.rs`, `line.rs`: the log on standard error, each line with the ids of its trace;
+//!   `throttle.rs`: not more of it than a disk holds
 //! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
 //!   `http.rs`: how; `backlog.rs`: not more than it takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
-//!   for many requests and a database call are measured and traced
+//!   for many requests and a database call are measured; `spans.rs`: how they are traced
 //! - `excerpt.rs`: what a client sent, where others read it
 //! - `host.rs`, `totals.rs`, `response_times.rs`, `stats.rs`: processor and memory; the counts and
 //!   the percentiles of the last fifteen minutes
@@ -18,12 +19,14 @@ mod exchange;
 mod host;
 mod http;
 mod instruments;
+mod line;
 mod log;
 mod observe;
 mod operation;
 mod otlp;
 mod response_times;
 mod series;
+mod spans;
 mod statement;
 mod stats;
 mod throttle;
@@ -31,11 +34,12 @@ mod totals;
 mod transport;
 
 pub use excerpt::excerpt;
-pub use exchange::{Exchange, Linkable, current_span, trace_id_of_caller};
+pub use exchange::Exchange;
 pub use log::fatal;
 pub use observe::observe;
-pub use operation::Operation;
+pub use operation::operation;
 pub use otlp::instance;
+pub use spans::{current as current_span, trace_id, trace_id_of_caller};
 pub use statement::{Statement, observed};
 pub use stats::{Point, STEP, Stats, Window};
 pub use throttle::{Kind, admits};
@@ -77,22 +81,18 @@ impl Telemetry {
         let resource = otlp::resource().clone();
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
-        let (lines, lost_lines) = log::start(config, logs.as_ref())?;
+        let (lines, lost_lines) = log::start(config, wanted.traces, logs.as_ref())?;
         // Before the traces, which count what they drop.
         let registry = Registry::new();
         let metrics = metrics(&registry, resource.clone(), wanted.metrics)?;
         global::set_meter_provider(metrics.clone());
         throttle::observe_dropped_lines(lost_lines);
         tokio::spawn(throttle::keep_reporting());
-        let traces = if wanted.traces {
-            let (traces, backlog) = otlp::traces(resource)?;
+        let traces = wanted.traces.then(|| otlp::traces(resource)).transpose()?;
+        if let Some(traces) = &traces {
             global::set_text_map_propagator(otlp::propagator());
             global::set_tracer_provider(traces.clone());
-            exchange::trace_requests(backlog);
-            Some(traces)
-        } else {
-            None
-        };
+        }
         instruments::set_apdex_t(config.apdex_t);
         Ok(Self { registry, metrics, traces, logs, lines })
     }

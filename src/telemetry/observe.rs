@@ -1,6 +1,6 @@
 //! What is read when somebody asks: connections, queues, pools, the runtime.
 
-use super::{exchange, instruments::meter};
+use super::{backlog, exchange, instruments::meter};
 use crate::{
     health::Health,
     server::Connections,
@@ -15,7 +15,7 @@ type Observer<'a> = &'a dyn AsyncInstrument<i64>;
 /// Makes everything visible that the server keeps anyway.
 pub fn observe(connections: &Arc<Connections>, health: &Arc<Health>, store: &Arc<Store>) {
     exchange::observe_active_requests();
-    exchange::observe_skipped_traces();
+    backlog::observe_skipped_traces();
     server(connections, health);
     inboxes(store);
     pools(store);

@@ -5,7 +5,7 @@
 //! sent, where the specification would send to localhost: a small server should not talk to nobody.
 
 use super::{
-    backlog::{Admission, Backlog, Departure},
+    backlog::{self, Admission, Backlog, Departure},
     transport::{Transport, setting},
 };
 use anyhow::{Context, bail};
@@ -21,13 +21,14 @@ use opentelemetry_sdk::{
     logs::SdkLoggerProvider,
     propagation::TraceContextPropagator,
     resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
-    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
+    trace::{BatchConfigBuilder, BatchSpanProcessor, Config, SdkTracerProvider},
 };
 use std::{
     env,
     sync::{Arc, LazyLock},
 };
 use sysinfo::System;
+use tracing::subscriber::{NoSubscriber, with_default};
 use uuid::Uuid;
 
 /// Spans that may wait for the collector, as the specification has it.
@@ -141,8 +142,7 @@ pub fn propagator() -> TextMapCompositePropagator {
     TextMapCompositePropagator::new(propagators.collect())
 }
 
-/// The second is what traces may not outgrow.
-pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Backlog>)> {
+pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
     let max = match variable("OTEL_BSP_MAX_QUEUE_SIZE") {
         Some(max) => max.parse().ok().with_context(|| {
             format!("OTEL_BSP_MAX_QUEUE_SIZE: {max:?} is not a number of spans, such as 2048")
@@ -159,10 +159,13 @@ pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Back
         None => queue.with_max_export_batch_size(BATCH_MAX.min(max.div_ceil(4))).build(),
     };
     let queue = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
-    let provider = SdkTracerProvider::builder()
+    // Reads the variables, and says what is wrong with them. So does the builder: once is enough.
+    let sampler = backlog::sampler(&backlog, Config::default().sampler);
+    let provider = with_default(NoSubscriber::new(), SdkTracerProvider::builder)
         .with_resource(resource)
-        .with_span_processor(Admission { backlog: Arc::clone(&backlog), next: queue });
-    Ok((provider.build(), backlog))
+        .with_sampler(sampler)
+        .with_span_processor(Admission { backlog, next: queue });
+    Ok(provider.build())
 }
 
 pub fn metric_exporter() -> anyhow::Result<MetricExporter> {

@@ -1,11 +1,9 @@
 //! One database call, measured and traced.
 
-use super::{exchange::tracer, instruments::instruments};
-use opentelemetry::{
-    Context, KeyValue,
-    trace::{SpanKind, Status, TraceContextExt, Tracer},
-};
+use super::{instruments::instruments, spans};
+use opentelemetry::KeyValue;
 use std::{pin::Pin, time::Instant};
+use tracing::{Instrument, Span};
 
 /// What a call asks, without its parameters.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ pub async fn observed<T, E>(
     kind_of: impl FnOnce(&E) -> &'static str,
 ) -> Result<T, E> {
     let observation = Observation::begin(statement, system, batch);
-    let result = call.await;
+    let result = call.instrument(observation.span.clone()).await;
     match &result {
         Ok(found) => observation.end(None, rows(found)),
         Err(error) => observation.end(Some(kind_of(error)), None),
@@ -46,46 +44,21 @@ struct Observation {
     statement: &'static Statement,
     system: &'static str,
     begun: Instant,
-    context: Option<Context>,
+    span: Span,
     error: Option<&'static str>,
+    rows: Option<usize>,
 }
 
 impl Observation {
     fn begin(statement: &'static Statement, system: &'static str, batch: Option<usize>) -> Self {
-        let context = tracer().and_then(|tracer| {
-            let parent = Context::current();
-            if !parent.span().span_context().is_sampled() {
-                return None;
-            }
-            let mut attributes = vec![
-                KeyValue::new("db.system.name", system),
-                KeyValue::new("db.operation.name", statement.operation),
-                KeyValue::new("db.collection.name", statement.table),
-                KeyValue::new("db.query.text", statement.text),
-            ];
-            // The conventions call only several a batch.
-            if let Some(size @ 2..) = batch {
-                attributes
-                    .push(KeyValue::new("db.operation.batch.size", size.cast_signed() as i64));
-            }
-            let span = tracer
-                .span_builder(format!("{} {}", statement.operation, statement.table))
-                .with_kind(SpanKind::Client)
-                .with_attributes(attributes)
-                .start_with_context(tracer, &parent);
-            Some(parent.with_span(span))
-        });
+        let span = spans::statement(statement, system, batch);
         // Until it ends otherwise: a call that is dropped was given up.
         let error = Some("timeout");
-        Self { statement, system, begun: Instant::now(), context, error }
+        Self { statement, system, begun: Instant::now(), span, error, rows: None }
     }
 
     fn end(mut self, error: Option<&'static str>, rows: Option<usize>) {
-        self.error = error;
-        if let (Some(context), Some(rows)) = (&self.context, rows) {
-            let rows = KeyValue::new("db.response.returned_rows", rows.cast_signed() as i64);
-            context.span().set_attribute(rows);
-        }
+        (self.error, self.rows) = (error, rows);
     }
 }
 
@@ -99,12 +72,6 @@ impl Drop for Observation {
         labels.extend(self.error.map(|error| KeyValue::new("error.type", error)));
         let seconds = self.begun.elapsed().as_secs_f64();
         instruments().statement_duration.record(seconds, &labels);
-        if let Some(context) = &self.context {
-            if let Some(error) = self.error {
-                context.span().set_attribute(KeyValue::new("error.type", error));
-                context.span().set_status(Status::error(error));
-            }
-            context.span().end();
-        }
+        spans::end_statement(&self.span, self.rows, self.error);
     }
 }

@@ -1,11 +1,14 @@
 //! What stands in the log, as a person or a machine reads it.
 
 use crate::{
+    collector::{Collector, hex},
     harness::{TestDatabase, client, connect_mysql, eventually, fetch},
     process::{self, Process},
     sequence::LOCK_MESSAGES,
+    traces::{TRACE, traceparent},
 };
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use sqlx::Executor;
 use std::process::Stdio;
 use tokio::{
@@ -54,6 +57,58 @@ async fn no_client_can_forge_a_line_of_the_log() {
             assert!(!line.contains(['\r', '\u{2028}', '\u{1b}']), "{line:?}");
             assert!(!line.starts_with("{\"level") && !line.contains("\"message\":\"forged\""));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_line_written_anywhere_on_a_request_s_way_has_the_ids_of_its_span() {
+    let collector = Collector::start().await;
+    let environment = collector.environment("grpc");
+    let mut environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    environment.push(("RUST_LOG", "info,sqlx=debug,chat_server=debug"));
+    // On MySQL, sqlx writes nothing about statements, because they hold texts.
+    let database = TestDatabase::sqlite();
+    let server =
+        Process::start_with(&["--database-url", database.url.as_str()], &environment).await;
+    server.wait_until_ready().await;
+    let post = server.post("bob", "hi").header("traceparent", traceparent(true));
+    let posted: Value = post.send().await.unwrap().json().await.unwrap();
+    let get = server.request(Method::GET, &format!("/messages/{}", posted["id"]));
+    let get = get.header("traceparent", traceparent(true)).send().await.unwrap();
+    assert_eq!(get.status(), 200);
+    // A library's line in the batch, and one in a request's own call of the database.
+    let spans = ["INSERT messages", "SELECT messages"];
+    let mut ids = Vec::new();
+    for name in spans {
+        ids.push(hex(&collector.spans(name).await.remove(0).span_id));
+    }
+    let is_library_s = |line: &Value| line["target"].as_str().unwrap().starts_with("sqlx");
+    for id in &ids {
+        eventually("the library's line is there", || async {
+            let log = server.log();
+            let mut lines = log.iter().filter(|line| line["span_id"] == id.as_str());
+            lines.any(|line| is_library_s(line) && line["trace_id"] == TRACE)
+        })
+        .await;
+    }
+
+    let refused = server.request(Method::GET, "/messages/x");
+    refused.header("traceparent", traceparent(false)).send().await.unwrap();
+    eventually("the refusal is there, without a span that nothing can find", || async {
+        let log = server.log();
+        let line = log.iter().find(|line| line["code"] == "invalid_parameter");
+        line.is_some_and(|line| line["trace_id"] == TRACE && line.get("span_id").is_none())
+    })
+    .await;
+    let log = server.log();
+    assert!(log.iter().any(|line| is_library_s(line) && line.get("trace_id").is_none()));
+
+    server.stop().await;
+    let received = collector.received();
+    for id in &ids {
+        let mut logs = received.logs.iter().filter(|log| hex(&log.span_id) == *id);
+        assert!(logs.any(|log| hex(&log.trace_id) == TRACE), "over OTLP too");
     }
 }
 

@@ -5,13 +5,15 @@ use crate::{
     harness::{TestDatabase, eventually},
     process::Process,
 };
-use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
+use opentelemetry_proto::tonic::{
+    common::v1::any_value::Value::IntValue, metrics::v1::metric::Data, trace::v1::Span,
+};
 use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+pub const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
 pub async fn server(collector: &Collector, protocol: &str, more: &[(&str, &str)]) -> Process {
@@ -27,7 +29,7 @@ pub async fn server(collector: &Collector, protocol: &str, more: &[(&str, &str)]
     server
 }
 
-fn traceparent(sampled: bool) -> String {
+pub fn traceparent(sampled: bool) -> String {
     format!("00-{TRACE}-{PARENT}-0{}", u8::from(sampled))
 }
 
@@ -57,6 +59,8 @@ async fn a_post_leads_from_the_request_to_its_batch_and_its_statement() {
         assert_eq!(said["http.route"], "/message");
         assert_eq!(said["url.path"], "/message");
         assert_eq!(said["url.scheme"], "http");
+        let number = Some(IntValue(201));
+        assert!(request.attributes.iter().any(|it| it.value.as_ref().unwrap().value == number));
         assert_eq!(said["http.response.status_code"], "201");
         assert_eq!(said["user_agent.original"], "test/1");
         assert_eq!(said["client.address"], "127.0.0.1");
