@@ -31,14 +31,9 @@ impl Client {
         const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE: not PEM";
         let certificates = pem.map(reqwest::Certificate::from_pem_bundle).transpose();
         let certificates = certificates.context(CERTIFICATE)?.unwrap_or_default();
-        let timeout = match setting(signal, "TIMEOUT") {
-            Some((name, timeout)) => timeout.parse().ok().with_context(|| {
-                format!("{name}: {timeout:?} is not a number of milliseconds, such as 10000")
-            })?,
-            None => TIMEOUT_MS,
-        };
+        let timeout = setting(signal, "TIMEOUT").and_then(|(_, timeout)| timeout.parse().ok());
         let client = blocking::Client::builder()
-            .timeout(Duration::from_millis(timeout))
+            .timeout(Duration::from_millis(timeout.unwrap_or(TIMEOUT_MS)))
             .tls_certs_merge(certificates);
         // It makes a runtime of its own, which must not be done where one is entered.
         let built = thread::spawn(|| client.build()).join();

@@ -86,8 +86,13 @@ fn events(config: &Config) -> anyhow::Result<impl Filter<Registry> + Send + Sync
         .log_filter
         .parse()
         .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
-    // The SDK says of each of its providers that it is set, which is news to its developers only.
-    let is_news = |metadata: &Metadata<'_>| !metadata.name().ends_with("Provider.GlobalSet");
+    // The SDK says of each of its providers that it is set, which is news to its developers only,
+    // and of some values what `variables.rs` says of all.
+    let is_news = |metadata: &Metadata<'_>| {
+        let name = metadata.name();
+        let of_values = ["TracerProvider.Config.", "Exporter.Config.InvalidEnvironmentVariable"];
+        !name.ends_with("Provider.GlobalSet") && !of_values.iter().any(|it| name.starts_with(it))
+    };
     // Not `is_event`, which `enabled!` is not either.
     Ok(filter_fn(move |metadata| !metadata.is_span() && is_news(metadata)).and(filter))
 }

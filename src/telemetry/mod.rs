@@ -3,7 +3,8 @@
 //! - `log.rs`, `line.rs`: the log on standard error, each line with the ids of its trace;
 //!   `throttle.rs`: not more of it than a disk holds
 //! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
-//!   `http.rs`: how; `backlog.rs`: not more than it takes
+//!   `http.rs`: how; `variables.rs`: values that the SDK passes over; `backlog.rs`: not more than
+//!   the collector takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
 //!   for many requests and a database call are measured; `spans.rs`: how they are traced
@@ -32,6 +33,7 @@ mod stats;
 mod throttle;
 mod totals;
 mod transport;
+mod variables;
 
 pub use excerpt::excerpt;
 pub use exchange::Exchange;
@@ -82,6 +84,7 @@ impl Telemetry {
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
         let (lines, lost_lines) = log::start(config, wanted.traces, logs.as_ref())?;
+        variables::warn_of_unusable_values();
         // Before the traces, which count what they drop.
         let registry = Registry::new();
         let metrics = metrics(&registry, resource.clone(), wanted.metrics)?;

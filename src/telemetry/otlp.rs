@@ -7,6 +7,7 @@
 use super::{
     backlog::{self, Admission, Backlog, Departure},
     transport::{Transport, setting},
+    variables::is_name,
 };
 use anyhow::{Context, bail};
 use opentelemetry::{
@@ -100,8 +101,6 @@ pub fn instance() -> [String; 2] {
 }
 
 fn detect_resource() -> Resource {
-    // Others are no names of labels, and `target_info` would make all of `/metrics` unreadable.
-    let is_name = |key: &str| key.starts_with(|c: char| c.is_ascii_alphabetic());
     let attributes = EnvResourceDetector::new().detect();
     let attributes = attributes
         .iter()
@@ -143,12 +142,8 @@ pub fn propagator() -> TextMapCompositePropagator {
 }
 
 pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
-    let max = match variable("OTEL_BSP_MAX_QUEUE_SIZE") {
-        Some(max) => max.parse().ok().with_context(|| {
-            format!("OTEL_BSP_MAX_QUEUE_SIZE: {max:?} is not a number of spans, such as 2048")
-        })?,
-        None => SPANS_MAX,
-    };
+    let max = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|max| max.parse().ok());
+    let max = max.filter(|max| *max > 0).unwrap_or(SPANS_MAX);
     let backlog = Backlog::new(max);
     let exporter = exporter!(SpanExporter, "TRACES")?;
     let exporter = Departure { backlog: Arc::clone(&backlog), next: exporter };

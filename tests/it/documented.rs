@@ -4,6 +4,7 @@ use crate::{
     collector::{Collector, attributes},
     harness::{TestDatabase, eventually},
     process::Process,
+    settings::last_words,
 };
 use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,4 +119,70 @@ async fn every_span_and_every_field_of_the_log() {
     let seen: Names = seen.chain(UNSEEN_FIELDS.map(str::to_owned)).collect();
     let documented: Names = table("Log").iter().flat_map(|row| names(&row[0])).collect();
     assert_eq!(seen, documented);
+}
+
+#[tokio::test]
+async fn every_variable_for_which_there_are_wrong_values() {
+    /// With these values the process does not start.
+    const REFUSED: [(&str, &str); 6] = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "nonsense"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
+        ("OTEL_TRACES_EXPORTER", "nonsense"),
+        ("OTEL_METRICS_EXPORTER", "nonsense"),
+        ("OTEL_LOGS_EXPORTER", "nonsense"),
+    ];
+    /// These are left out, with a warning.
+    const WARNED: [(&str, &str); 17] = [
+        ("OTEL_EXPORTER_OTLP_HEADERS", "pass-word"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "abc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "nonsense"),
+        ("OTEL_SDK_DISABLED", "nonsense"),
+        ("OTEL_TRACES_SAMPLER", "nonsense"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+        ("OTEL_PROPAGATORS", "nonsense"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "a=b,c"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "x"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "x"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "x"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "x"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "x"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "x"),
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "x"),
+        ("OTEL_SPAN_LINK_COUNT_LIMIT", "x"),
+    ];
+    let tried = REFUSED.iter().chain(&WARNED).map(|(name, _)| (*name).to_owned());
+    // Any name will do.
+    let tried: Names = tried.chain(["OTEL_SERVICE_NAME".to_owned()]).collect();
+    let documented: Names = table("OTLP").iter().flat_map(|row| names(&row[0])).collect();
+    assert_eq!(tried, documented);
+
+    let collector = Collector::start().await;
+    let endpoint = format!("http://{}", collector.address("http/protobuf"));
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str());
+    for (name, value) in REFUSED {
+        let message = last_words(&[endpoint, (name, value)]).await;
+        assert!(message.contains(name), "{message}");
+    }
+    for protocol in ["grpc", "http/protobuf"] {
+        let endpoint = collector.environment(protocol);
+        let endpoint = endpoint.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let database = TestDatabase::new();
+        let flags = ["--database-url", database.url.as_str()];
+        let server = Process::start_with(&flags, &[&endpoint[..], &WARNED].concat()).await;
+        server.wait_until_ready().await;
+        let log = server.log();
+        for (name, _) in WARNED {
+            let about = |line: &&serde_json::Value| {
+                line["message"].as_str().is_some_and(|it| it.starts_with(&format!("{name}: ")))
+            };
+            let lines: Vec<_> = log.iter().filter(about).collect();
+            assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+            assert_eq!(lines[0]["level"], "WARN");
+        }
+        let warnings = log.iter().filter(|line| line["level"] == "WARN");
+        assert_eq!(warnings.count(), WARNED.len(), "no second line about one of them: {log:?}");
+        assert!(!log.iter().any(|line| line.to_string().contains("pass-word")), "{log:?}");
+    }
 }

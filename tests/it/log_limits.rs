@@ -156,11 +156,11 @@ async fn what_a_client_does_wrong_is_for_debugging() {
 
 #[tokio::test]
 async fn a_reader_that_stands_still_loses_lines_which_are_counted_and_stops_nobody() {
-    let database = TestDatabase::new();
+    // Only its statements are lines of the log.
+    let database = TestDatabase::sqlite();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let address = free.to_string();
     let flags = ["--database-url", database.url.as_str(), "--listen-addr", &address];
-    // Each statement is a line.
     let mut server =
         process::command(&flags).args(["--log", "debug"]).stderr(Stdio::piped()).spawn().unwrap();
     let _unread = server.stderr.take().unwrap();
