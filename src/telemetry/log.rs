@@ -33,6 +33,16 @@ use tracing_subscriber::{
 const SENDERS: [&str; 8] =
     ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "log"];
 
+/// Parts of the names of the SDK's events that are said better elsewhere (`delivery.rs`,
+/// `variables.rs`), or are news to its developers only.
+const STALE: [&str; 5] = [
+    ".ExportError",
+    "Export.Failed.",
+    "TracerProvider.Config.",
+    "Exporter.Config.InvalidEnvironmentVariable",
+    "Provider.GlobalSet",
+];
+
 /// Lines that may wait for the reader of standard error; as many may wait for a collector.
 const LINES_MAX: usize = 2_048;
 
@@ -86,13 +96,8 @@ fn events(config: &Config) -> anyhow::Result<impl Filter<Registry> + Send + Sync
         .log_filter
         .parse()
         .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
-    // The SDK says of each of its providers that it is set, which is news to its developers only,
-    // and of some values what `variables.rs` says of all.
-    let is_news = |metadata: &Metadata<'_>| {
-        let name = metadata.name();
-        let of_values = ["TracerProvider.Config.", "Exporter.Config.InvalidEnvironmentVariable"];
-        !name.ends_with("Provider.GlobalSet") && !of_values.iter().any(|it| name.starts_with(it))
-    };
+    let is_news =
+        |metadata: &Metadata<'_>| !STALE.iter().any(|part| metadata.name().contains(part));
     // Not `is_event`, which `enabled!` is not either.
     Ok(filter_fn(move |metadata| !metadata.is_span() && is_news(metadata)).and(filter))
 }

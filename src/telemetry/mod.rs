@@ -3,7 +3,7 @@
 //! - `log.rs`, `line.rs`: the log on standard error, each line with the ids of its trace;
 //!   `throttle.rs`: not more of it than a disk holds
 //! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
-//!   `http.rs`: how; `variables.rs`: values that the SDK passes over; `backlog.rs`: not more than
+//!   `http.rs`: how; `delivery.rs`: whether it arrives; `variables.rs`: values that the SDK passes over; `backlog.rs`: not more than
 //!   the collector takes
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
@@ -15,6 +15,7 @@
 //! docs/observability.md has every name, and a test keeps it true.
 
 mod backlog;
+mod delivery;
 mod excerpt;
 mod exchange;
 mod host;

@@ -6,6 +6,7 @@
 
 use super::{
     backlog::{self, Admission, Backlog, Departure},
+    delivery::Reported,
     transport::{Transport, setting},
     variables::is_name,
 };
@@ -48,6 +49,7 @@ macro_rules! exporter {
             Transport::Grpc(tls) => exporter.with_tonic().with_tls_config(tls).build(),
             Transport::Http(client) => exporter.with_http().with_http_client(client).build(),
         }
+        .map(|exporter| Reported::new(exporter, $signal))
         .context(concat!("OpenTelemetry's ", $signal))
     }};
 }
@@ -163,7 +165,7 @@ pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
     Ok(provider.build())
 }
 
-pub fn metric_exporter() -> anyhow::Result<MetricExporter> {
+pub fn metric_exporter() -> anyhow::Result<Reported<MetricExporter>> {
     exporter!(MetricExporter, "METRICS")
 }
 

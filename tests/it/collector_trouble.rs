@@ -2,13 +2,15 @@
 
 use crate::{
     collector::{Collector, Received},
-    harness::{PATIENCE, TestDatabase, eventually},
+    harness::{PATIENCE, TestDatabase, eventually, fetch},
     process::Process,
+    proxy::{Network, Proxy},
     settings::last_words,
     traces::server,
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
+use url::Url;
 
 #[tokio::test]
 async fn a_collector_in_trouble_holds_up_nothing() {
@@ -124,6 +126,56 @@ async fn a_path_that_the_collector_does_not_know_is_said_once_with_a_hint() {
     }
     let more = log.iter().filter(|line| line["target"].to_string().contains("opentelemetry"));
     assert_eq!(more.count(), 0, "{log:?}");
+}
+
+#[tokio::test]
+async fn exports_that_fail_are_one_line_with_the_address_and_one_when_they_work_again() {
+    let collector = Collector::start().await;
+    for protocol in ["grpc", "http/protobuf"] {
+        let address = format!("http://user:secret@{}", collector.address(protocol));
+        let address: Url = address.parse().unwrap();
+        let proxy = Proxy::to(&address).await;
+        proxy.set(Network::Cut);
+        let endpoint = proxy.url(&address);
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "50"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+            ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
+            // Each request that is refused is a line to send.
+            ("RUST_LOG", "info,chat_server=debug"),
+        ];
+        let database = TestDatabase::new();
+        let flags = ["--database-url", database.url.as_str()];
+        let server = Process::start_with(&flags, &environment).await;
+        server.wait_until_ready().await;
+        let nowhere = format!("{}/nowhere", server.url);
+        let shown = endpoint.replace("user:secret@", "");
+        let about = |start: &str, end: &str| {
+            ["traces", "metrics", "logs"].map(|signal| {
+                let message = format!("{start} {signal} to {shown}{end}");
+                let is_it = |line: &&Value| line["message"] == message;
+                server.log().iter().filter(is_it).count()
+            })
+        };
+        eventually("three lines say that it fails", || async {
+            assert_eq!(fetch(&nowhere).await.unwrap().status(), 404);
+            about("Cannot send", "") == [1; 3]
+        })
+        .await;
+        proxy.set(Network::Works);
+        eventually("three lines say that it works", || async {
+            assert_eq!(fetch(&nowhere).await.unwrap().status(), 404);
+            about("Sending", " works again") == [1; 3]
+        })
+        .await;
+        assert_eq!(about("Cannot send", ""), [1; 3], "once for all failures");
+        let log = server.log();
+        let sdk = log.iter().filter(|line| line["target"].to_string().contains("opentelemetry"));
+        assert_eq!(sdk.count(), 0, "{log:?}");
+        assert!(!log.iter().any(|line| line.to_string().contains("secret")), "{log:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,114 @@
+//! Says once that a collector takes nothing, and when it does again. The SDK says it three times for
+//! each batch, without an address.
+
+use super::transport::setting;
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    logs::{LogBatch, LogExporter},
+    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
+    trace::{SpanData, SpanExporter},
+};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tracing::{info, warn};
+use url::Url;
+
+/// How often the log repeats that exports fail.
+const REMINDER_INTERVAL: Duration = Duration::from_mins(1);
+
+/// An exporter whose failures are logged.
+#[derive(Debug)]
+pub struct Reported<E> {
+    next: E,
+    signal: String,
+    endpoint: String,
+    /// When the log last said that exports fail, if they do.
+    warned: Mutex<Option<Instant>>,
+}
+
+impl<E> Reported<E> {
+    /// `signal` as in the names of variables.
+    pub fn new(next: E, signal: &str) -> Self {
+        let (_, endpoint) = setting(signal, "ENDPOINT").unwrap_or_default();
+        let signal = signal.to_lowercase();
+        Self { next, signal, endpoint: without_password(endpoint), warned: Mutex::default() }
+    }
+
+    fn report(&self, result: OTelSdkResult) -> OTelSdkResult {
+        let Self { signal, endpoint, .. } = self;
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&result, *warned) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                *warned = None;
+                info!("Sending {signal} to {endpoint} works again");
+            }
+            (Err(_), Some(at)) if at.elapsed() < REMINDER_INTERVAL => {}
+            (Err(cause), _) => {
+                *warned = Some(Instant::now());
+                warn!(%cause, "Cannot send {signal} to {endpoint}");
+            }
+        }
+        result
+    }
+}
+
+fn without_password(endpoint: String) -> String {
+    let Ok(mut url) = Url::parse(&endpoint) else { return endpoint };
+    // Fails where there is no host, and then there is no password either.
+    let _ = url.set_password(None).and_then(|()| url.set_username(""));
+    url.to_string()
+}
+
+impl<E: SpanExporter> SpanExporter for Reported<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.report(self.next.export(batch).await)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.next.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.next.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.next.set_resource(resource);
+    }
+}
+
+impl<E: LogExporter> LogExporter for Reported<E> {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        self.report(self.next.export(batch).await)
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.next.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.next.set_resource(resource);
+    }
+}
+
+impl<E: PushMetricExporter> PushMetricExporter for Reported<E> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.report(self.next.export(metrics).await)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.next.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.next.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.next.temporality()
+    }
+}
