@@ -3,8 +3,8 @@
 //! - `log.rs`, `line.rs`: the log on standard error, each line with the ids of its trace;
 //!   `throttle.rs`: not more of it than a disk holds
 //! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
-//!   `http.rs`: how; `delivery.rs`: whether it arrives; `variables.rs`: values that the SDK passes over; `backlog.rs`: not more than
-//!   the collector takes
+//!   `http.rs`: how; `backlog.rs`: not more than it takes; `delivery.rs`: whether it arrives;
+//!   `variables.rs`: values that the SDK passes over
 //! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
 //! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
 //!   for many requests and a database call are measured; `spans.rs`: how they are traced
