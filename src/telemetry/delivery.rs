@@ -1,5 +1,5 @@
-//! Says once that a collector takes nothing, and when it does again. The SDK says it three times for
-//! each batch, without an address.
+//! Says once that a collector takes nothing, and when it does again. The SDK says it for each
+//! batch, without an address.
 
 use super::transport::setting;
 use opentelemetry_sdk::{
