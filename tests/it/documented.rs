@@ -181,7 +181,11 @@ async fn every_variable_for_which_there_are_wrong_values() {
             assert_eq!(lines.len(), 1, "{name}: {lines:?}");
             assert_eq!(lines[0]["level"], "WARN");
         }
-        let warnings = log.iter().filter(|line| line["level"] == "WARN");
+        // One of a database without TLS is none of theirs.
+        let is_warning = |line: &&serde_json::Value| {
+            line["level"] == "WARN" && !line["target"].to_string().contains("store")
+        };
+        let warnings = log.iter().filter(is_warning);
         assert_eq!(warnings.count(), WARNED.len(), "no second line about one of them: {log:?}");
         assert!(!log.iter().any(|line| line.to_string().contains("pass-word")), "{log:?}");
     }
