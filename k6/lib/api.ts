@@ -227,7 +227,7 @@ export interface components {
             /** @description The last trouble there was, also when it is over. */
             last_error?: components["schemas"]["LastError"] & unknown;
             /** @description What should be changed, though it works. */
-            warnings: string[];
+            warnings?: string[];
         };
         /** CodeCount */
         CodeCount: {

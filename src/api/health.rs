@@ -48,9 +48,9 @@ struct Check {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
     /// What should be changed, though it works.
-    #[oai(skip_serializing_if_is_empty)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<String>>,
 }
 
 /// What went wrong.
@@ -180,7 +180,7 @@ impl HealthApi {
         let checks = vec![
             Check {
                 last_error,
-                warnings: self.health.warnings(),
+                warnings: Some(self.health.warnings()).filter(|all| !all.is_empty()),
                 ..check("database", database.since, database.trouble.map(Trouble::as_str))
             },
             check("lifecycle", since, phase),
@@ -214,5 +214,5 @@ impl Build {
 fn check(name: &str, since: OffsetDateTime, reason: Option<&str>) -> Check {
     let status = if reason.is_none() { Status::Ok } else { Status::Failed };
     let reason = reason.map(Into::into);
-    Check { name: name.into(), status, since, reason, last_error: None, warnings: Vec::new() }
+    Check { name: name.into(), status, since, reason, last_error: None, warnings: None }
 }
