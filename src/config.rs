@@ -166,7 +166,8 @@ impl LogFormat {
     pub fn of_process() -> Self {
         let command = Config::command();
         let argument = command.get_arguments().filter(|argument| argument.get_id() == "log_format");
-        let flag = env::args().skip_while(|word| !word.starts_with("--log-format")).take(2);
+        let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+        let flag = words.skip_while(|word| !word.starts_with("--log-format")).take(2);
         let words = [env!("CARGO_PKG_NAME").to_owned()].into_iter().chain(flag);
         let flags = Flags::new(env!("CARGO_PKG_NAME")).ignore_errors(true).args(argument);
         let matches = flags.try_get_matches_from(words).ok();

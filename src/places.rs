@@ -44,7 +44,9 @@ impl Places {
         let reserved = FILES_OF_PROCESS
             + FILES_OF_DATABASE_CONNECTION * u64::from(config.database_max_connections);
         let wanted = reserved + clients + REFUSALS_MAX + ops;
-        let allowed = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
+        let allowed = rlimit::increase_nofile_limit(wanted)
+            .or_else(|_| rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft))
+            .unwrap_or(wanted);
         let least = reserved + 3 * SPARE_MIN;
         anyhow::ensure!(
             allowed >= least,

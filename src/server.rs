@@ -5,6 +5,7 @@ use crate::{
     api::App,
     connection::{self, Patience},
     health::Health,
+    telemetry::{Kind, admits},
 };
 use futures_util::FutureExt;
 use std::{
@@ -22,11 +23,14 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{Level, warn};
 
 /// How long to pause when the system gives no connection, mostly for want of file descriptors.
 /// Without it the loop would spin until some are free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const CANNOT_ACCEPT: Kind =
+    Kind { level: Level::WARN, message: "Cannot accept a connection", code: None, route: None };
 
 /// How long a connection beyond the limit may take to ask and to read its answer.
 const REFUSAL_PATIENCE: Patience =
@@ -105,7 +109,9 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                warn!(cause = %error, "Cannot accept a connection");
+                if admits(CANNOT_ACCEPT) {
+                    warn!(cause = %error, "{}", CANNOT_ACCEPT.message);
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }

@@ -1140,6 +1140,18 @@ export interface operations {
                     "application/json": components["schemas"]["Report"];
                 };
             };
+            /** @description `malformed_request`: The request is not valid HTTP */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code?: "malformed_request";
+                    };
+                };
+            };
             /** @description `not_acceptable`: The answer has no form that the Accept header takes */
             406: {
                 headers: {

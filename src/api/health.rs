@@ -149,7 +149,7 @@ struct ReadyErrors;
 impl Codes for ReadyErrors {
     const CODES: &'static [Code] = &[];
     // Without `overloaded`, which the response above describes.
-    const COMMON: &'static [Code] = &[Code::NotAcceptable, Code::Internal];
+    const COMMON: &'static [Code] = &[Code::MalformedRequest, Code::NotAcceptable, Code::Internal];
 }
 
 #[OpenApi(tag = "Tag::Operations")]

@@ -35,6 +35,9 @@ impl Distance {
     pub fn note_round_trip(&self, time: Duration) {
         let known = self.round_trip.load(Ordering::Relaxed);
         self.round_trip.store(known - known / 4 + micros(time) / 4, Ordering::Relaxed);
+        // Round trips remain; what was slow besides them is over some time.
+        let connecting = self.connecting.load(Ordering::Relaxed);
+        self.connecting.store(connecting - connecting / 16, Ordering::Relaxed);
     }
 
     /// What a time limit has to be longer by, so that a new connection and its first statement fit

@@ -151,7 +151,7 @@ impl Trouble {
             1205 => Some(Self::Locked),
             // Deadlock, and what MariaDB and Group Replication make of the same conflict; then too
             // many connections, out of memory.
-            1020 | 1213 | 3101 | 1037 | 1038 | 1040 | 1041 | 1203 | 1226 => Some(Self::Busy),
+            1020 | 1153 | 1213 | 3101 | 1037 | 1038 | 1040 | 1041 | 1203 | 1226 => Some(Self::Busy),
             // A node outside its cluster, a server going down or offline, a connection cut by it;
             // the last two are ProxySQL's for a server that it cannot reach.
             1047

@@ -31,8 +31,8 @@ use tracing::warn;
 /// How many tasks keep a connection: group commit and the two shared reads.
 const LANES: u32 = 3;
 
-/// How long a call waits for a connection: sqlx's 30 s are longer than clients listen. All time
-/// limits here grow with the distance.
+/// How long a call waits for a connection: sqlx's 30 s are longer than clients listen. This and the
+/// next limit grow with the distance.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long connecting and each small step of preparing may take.
@@ -145,8 +145,8 @@ impl MySql {
         let mut lease = connection.take(&self.probe).await?;
         let begun = Instant::now();
         let result = sequence::look(&mut lease).await;
-        self.distance.note_round_trip(begun.elapsed());
         *ids = connection.put(lease, result)?;
+        self.distance.note_round_trip(begun.elapsed());
         self.floor.store(ids.floor(), Ordering::Relaxed);
         Ok(())
     }

@@ -34,7 +34,7 @@ impl<E> Reported<E> {
     pub fn new(next: E, signal: &str) -> Self {
         let (_, endpoint) = setting(signal, "ENDPOINT").unwrap_or_default();
         let signal = signal.to_lowercase();
-        Self { next, signal, endpoint: without_password(endpoint), warned: Mutex::default() }
+        Self { next, signal, endpoint: without_password(&endpoint), warned: Mutex::default() }
     }
 
     fn report(&self, result: OTelSdkResult) -> OTelSdkResult {
@@ -56,11 +56,15 @@ impl<E> Reported<E> {
     }
 }
 
-fn without_password(endpoint: String) -> String {
-    let Ok(mut url) = Url::parse(&endpoint) else { return endpoint };
-    // Fails where there is no host, and then there is no password either.
-    let _ = url.set_password(None).and_then(|()| url.set_username(""));
-    url.to_string()
+fn without_password(endpoint: &str) -> String {
+    match Url::parse(endpoint) {
+        Ok(mut url) if url.has_host() => {
+            let _ = url.set_password(None).and_then(|()| url.set_username(""));
+            url.to_string()
+        }
+        // Without a scheme, such as `user:password@host:4317`.
+        _ => endpoint.rsplit('@').next().unwrap_or_default().to_owned(),
+    }
 }
 
 impl<E: SpanExporter> SpanExporter for Reported<E> {

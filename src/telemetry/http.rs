@@ -32,6 +32,7 @@ impl Client {
         let certificates = pem.map(reqwest::Certificate::from_pem_bundle).transpose();
         let certificates = certificates.context(CERTIFICATE)?.unwrap_or_default();
         let timeout = setting(signal, "TIMEOUT").and_then(|(_, timeout)| timeout.parse().ok());
+        let timeout = timeout.filter(|timeout| *timeout > 0);
         let client = blocking::Client::builder()
             .timeout(Duration::from_millis(timeout.unwrap_or(TIMEOUT_MS)))
             .tls_certs_merge(certificates);
