@@ -12,6 +12,7 @@ use super::{
     sequence::{self, Ids},
 };
 use crate::{config::Migrate, message::MessageId};
+use log::LevelFilter;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, MySqlConnection, MySqlPool,
     mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode},
@@ -66,7 +67,10 @@ impl MySql {
     pub fn new(url: &str, connections_max: u32, distance: Arc<Distance>) -> anyhow::Result<Self> {
         let (options, server) = mysql_url::parse(url)?;
         let database = options.get_database().unwrap_or_default().to_owned();
-        let pool = MySqlPoolOptions::new().max_lifetime(CONNECTION_LIFETIME);
+        let pool = MySqlPoolOptions::new()
+            .max_lifetime(CONNECTION_LIFETIME)
+            // One line for each request that waits; the pool's metrics say it better.
+            .acquire_slow_level(LevelFilter::Debug);
         let probe = pool.clone().max_connections(1).after_connect(|connection, _| {
             Box::pin(async { connection.execute(SETTINGS).await.map(drop) })
         });

@@ -5,6 +5,7 @@ use super::{
     sqlite_file,
 };
 use crate::{config::Migrate, message::NewMessage};
+use log::LevelFilter;
 use sqlx::{
     ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool, query, query_scalar,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -129,7 +130,9 @@ impl Sqlite {
 
 impl Pools {
     fn new(options: &SqliteConnectOptions, connections_max: u32, file: Option<FileId>) -> Self {
-        let pool = SqlitePoolOptions::new().acquire_timeout(WAIT_TIMEOUT);
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(WAIT_TIMEOUT)
+            .acquire_slow_level(LevelFilter::Debug);
         // A pool must not create a file: whatever takes its place has been prepared first.
         let options = options.clone().create_if_missing(false);
         Self {

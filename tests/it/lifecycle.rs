@@ -49,6 +49,22 @@ async fn sigterm_lets_a_request_under_way_finish_and_exits_with_0() {
 }
 
 #[tokio::test]
+async fn a_server_without_requests_waits_for_nothing_when_it_stops() {
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str(), "--shutdown-timeout", "5s"];
+    let server = Process::start(&flags).await;
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    server.signal("-TERM").await;
+    // Otherwise its last line says that requests were unfinished.
+    eventually("it has stopped in order", || async {
+        let last_line = "Stopped, every request answered";
+        server.log().iter().any(|line| line["message"] == last_line)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn requests_that_arrived_before_sigterm_are_all_answered() {
     let database = TestDatabase::new();
     for _ in 0..5 {
