@@ -5,7 +5,7 @@ use log::LevelFilter;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sqlx::{
     ConnectOptions,
-    mysql::{MySqlConnectOptions, MySqlSslMode},
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
 use std::{fs, time::Duration};
 use url::{Position, Url};
@@ -38,6 +38,14 @@ pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOpti
     url.set_path("");
     let server = connect_options(&url)?;
     Ok((options, server))
+}
+
+/// What the database refuses of the URL, which no retry can change: a character set, a collation, a
+/// time zone, or a name that is too long or not valid. Numbers as MySQL's reference lists them.
+pub fn refusal(error: &sqlx::Error) -> Option<String> {
+    let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
+    let is_refusal = matches!(error.number(), 1059 | 1102 | 1115 | 1253 | 1273 | 1298);
+    is_refusal.then(|| format!("the database refuses a part of it: {error}"))
 }
 
 fn connect_options(url: &Url) -> anyhow::Result<MySqlConnectOptions> {

@@ -1,6 +1,6 @@
 //! The file of SQLite: what a URL says of it, and why it can never be opened.
 
-use super::{database::Database, error::sqlite_code};
+use super::{database::Database, error::sqlite_code, mysql_url};
 use crate::config::Migrate;
 use anyhow::{Context, ensure};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -39,7 +39,7 @@ pub fn parse(url: &str) -> anyhow::Result<SqliteConnectOptions> {
 /// Why no retry can open the database, if that is so: the setting is wrong, or the directory. A
 /// full disk is not of this kind, and a database server can be repaired where it is.
 pub fn beyond_repair(database: &Database, error: &sqlx::Error, migrate: Migrate) -> Option<String> {
-    let Database::Sqlite(database) = database else { return None };
+    let Database::Sqlite(database) = database else { return mysql_url::refusal(error) };
     let (file, create) = (database.path(), migrate != Migrate::Off);
     let shown = file.display();
     if let Some(kind) = fs::metadata(&file).ok().filter(|metadata| !metadata.is_file()) {

@@ -1,10 +1,11 @@
 //! What the log says of the database: where it is, and what is waited for.
 
 use crate::{
-    harness::{TestDatabase, eventually},
-    process::Process,
+    harness::{PATIENCE, TestDatabase, eventually},
+    process::{Process, command},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 fn message(line: &Value) -> &str {
     line["message"].as_str().unwrap_or_default()
@@ -47,5 +48,20 @@ async fn a_database_that_is_waited_for_is_named_again_and_again() {
         let place = (&line["server.address"], &line["server.port"], &line["db.namespace"]);
         assert_eq!(place, (&json!("127.0.0.1"), &json!(1), &json!("talk")), "{line}");
         assert!(!line.to_string().contains("geheim"), "{line}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_part_of_the_url_that_the_database_refuses_ends_the_process() {
+    let database = TestDatabase::new();
+    for parameter in ["charset", "collation", "timezone"] {
+        let url = format!("{}?{parameter}=nosuch", database.url);
+        let flags = ["--database-url", &url, "--listen-addr", "127.0.0.1:0"];
+        let ended = timeout(PATIENCE, command(&flags).output()).await.expect("it ends").unwrap();
+        let log = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{log}");
+        let last = log.lines().last().unwrap();
+        assert!(last.contains("DATABASE_URL: ") && last.contains("nosuch"), "{log}");
     }
 }
