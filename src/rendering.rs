@@ -15,7 +15,7 @@ pub struct Rendering {
 
 impl Rendering {
     /// # Errors
-    /// When the value has no JSON form, which is a fault of ours.
+    /// When the value has no JSON form, which is a bug.
     pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
         let body = json_line(value)?;
         let digest = Sha256::digest(&body);
@@ -27,7 +27,7 @@ impl Rendering {
 /// A JSON body. It ends with a newline, so that a terminal's prompt stands on a line of its own.
 ///
 /// # Errors
-/// When the value has no JSON form, which is a fault of ours.
+/// When the value has no JSON form, which is a bug.
 pub fn json_line(value: &impl Serialize) -> serde_json::Result<Bytes> {
     let mut body = serde_json::to_vec(value)?;
     body.push(b'\n');

@@ -30,7 +30,7 @@ pub struct Rendered<T> {
 
 impl<T> Rendered<T> {
     /// # Errors
-    /// When the value has no JSON form, which is a fault of ours.
+    /// When the value has no JSON form, which is a bug.
     pub fn new(value: &impl Serialize) -> Result<Self, ApiError> {
         Ok(Self::from(json_line(value).map_err(ApiError::internal)?))
     }

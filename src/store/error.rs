@@ -179,7 +179,7 @@ impl Trouble {
 
     /// Primary result codes, see <https://www.sqlite.org/rescode.html>.
     fn of_sqlite(error: &dyn DatabaseError) -> Option<Self> {
-        let code: u32 = error.code()?.parse().ok()?;
+        let code = extended_code(error)?;
         match code & 0xff {
             // IOERR_SHMSIZE: no room for the memory that processes share.
             10 if code >> 8 == 19 => Some(Self::Full),
@@ -206,7 +206,11 @@ fn is_tls_error(error: &io::Error) -> bool {
 
 /// SQLite's extended result code.
 pub fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
-    error.as_database_error()?.code()?.parse().ok()
+    extended_code(error.as_database_error()?)
+}
+
+fn extended_code(error: &dyn DatabaseError) -> Option<u32> {
+    error.code()?.parse().ok()
 }
 
 /// Whether the row is there already.

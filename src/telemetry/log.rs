@@ -28,14 +28,14 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Where the SDK and its transports say what went wrong. Sent to the collector that it went wrong
-/// with, that would never end. Some write by the `log` crate, and their lines have its name.
+/// Where the SDK and its transports say what went wrong. Sending these to the same collector would
+/// cause more of them. Some write by the `log` crate, and their lines have its name.
 const SENDERS: [&str; 8] =
     ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "log"];
 
 /// Parts of the names of the SDK's events that are said better elsewhere (`delivery.rs`,
 /// `variables.rs`), or are news to its developers only.
-const STALE: [&str; 5] = [
+const SAID_ELSEWHERE: [&str; 5] = [
     ".ExportError",
     "Export.Failed.",
     "TracerProvider.Config.",
@@ -97,7 +97,7 @@ fn events(config: &Config) -> anyhow::Result<impl Filter<Registry> + Send + Sync
         .parse()
         .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
     let is_news =
-        |metadata: &Metadata<'_>| !STALE.iter().any(|part| metadata.name().contains(part));
+        |metadata: &Metadata<'_>| !SAID_ELSEWHERE.iter().any(|part| metadata.name().contains(part));
     // Not `is_event`, which `enabled!` is not either.
     Ok(filter_fn(move |metadata| !metadata.is_span() && is_news(metadata)).and(filter))
 }

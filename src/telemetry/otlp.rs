@@ -30,7 +30,6 @@ use std::{
     sync::{Arc, LazyLock},
 };
 use sysinfo::System;
-use tracing::subscriber::{NoSubscriber, with_default};
 use uuid::Uuid;
 
 /// Spans that may wait for the collector, as the specification has it.
@@ -156,9 +155,8 @@ pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
         None => queue.with_max_export_batch_size(BATCH_MAX.min(max.div_ceil(4))).build(),
     };
     let queue = BatchSpanProcessor::builder(exporter).with_batch_config(queue).build();
-    // Reads the variables, and says what is wrong with them. So does the builder: once is enough.
     let sampler = backlog::sampler(&backlog, Config::default().sampler);
-    let provider = with_default(NoSubscriber::new(), SdkTracerProvider::builder)
+    let provider = SdkTracerProvider::builder()
         .with_resource(resource)
         .with_sampler(sampler)
         .with_span_processor(Admission { backlog, next: queue });

@@ -2,7 +2,8 @@
 //! bound is a time series of Prometheus.
 //!
 //! A bucket keeps the sum of its samples, so that a percentile is made of times that were seen: a
-//! lone sample is its own percentile, and no percentile is above the maximum.
+//! lone sample is its own percentile, and no percentile is above the maximum. (A sample that is
+//! recorded during a reading can shift the mean of its bucket until the next one.)
 
 use std::{
     collections::BTreeMap,
@@ -103,7 +104,7 @@ impl ResponseTimes {
         Self(self.0.iter().map(new).filter(|(_, bucket)| bucket.count > 0).collect())
     }
 
-    /// Lies between the two samples that are nearest to its rank, as k6 has it.
+    /// Lies between the two samples that are nearest to its rank, as in k6.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         let count: u64 = self.0.values().map(|bucket| bucket.count).sum();
         let rank = quantile * count.saturating_sub(1) as f64;

@@ -73,9 +73,7 @@ async fn every_span_and_every_field_of_the_log() {
     environment.push(("RUST_LOG", "debug"));
     let database = TestDatabase::new();
     let flags = ["--database-url", database.url.as_str()];
-    let migrating = Process::start(&flags).await;
-    migrating.wait_until_ready().await;
-    migrating.stop().await;
+    Process::migrate(&flags).await;
     // One that may not mend the damage that comes.
     let flags = [&flags[..], &["--migrate", "off"]].concat();
     let server = Process::start_with(&flags, &environment).await;

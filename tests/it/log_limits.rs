@@ -62,9 +62,7 @@ async fn an_hour_without_a_database_fits_into_ten_megabytes_and_each_request_is_
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let database = TestDatabase::new();
     let flags = ["--database-url", database.url.as_str()];
-    let migrating = Process::start(&flags).await;
-    migrating.wait_until_ready().await;
-    migrating.stop().await;
+    Process::migrate(&flags).await;
     let flags = [&flags[..], &["--migrate", "off"]].concat();
     let server = Process::start_with(&flags, &environment).await;
     server.wait_until_ready().await;

@@ -79,6 +79,13 @@ impl Process {
         Self { url, log, child }
     }
 
+    /// Starts one for its migrations only.
+    pub async fn migrate(flags: &[&str]) {
+        let server = Self::start(flags).await;
+        server.wait_until_ready().await;
+        server.stop().await;
+    }
+
     pub async fn wait_until_ready(&self) {
         self.wait_for_status("/readyz", 200).await;
     }
