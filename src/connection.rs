@@ -5,16 +5,12 @@
 //! and the service note what the connection is doing, and a timer looks at the note when it could
 //! have run out.
 
-use crate::{
-    api::{self, App},
-    framing,
-    health::Health,
-};
+use crate::{api, framing, health::Health};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use poem::{
-    Error, Request,
+    Request, Response,
     http::{HeaderValue, header, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
@@ -89,10 +85,10 @@ impl Note {
 /// Serves a connection until its client leaves, its time is over, or `stop` resolves and the
 /// requests under way are answered. Returns the socket when the last answer is written, for
 /// [`linger`].
-pub async fn serve(
+pub async fn serve<F: Future<Output = Response> + Unpin>(
     stream: TcpStream,
     peer: SocketAddr,
-    app: &App,
+    answer: impl Fn(Request) -> F,
     health: &Health,
     keep_alive: bool,
     patience: Patience,
@@ -111,8 +107,7 @@ pub async fn serve(
             request.set_data(fault);
         }
         let note = &note;
-        app.call(request).map(move |result| {
-            let mut response = result.unwrap_or_else(Error::into_response);
+        answer(request).map(move |mut response| {
             if health.draining_since().is_some() {
                 // The client shall send its next request to another server.
                 let close = HeaderValue::from_static("close");

@@ -19,10 +19,10 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
+    task::{JoinSet, yield_now},
     time::sleep,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{Level, warn};
 
 /// How long to pause when the system gives no connection, mostly for want of file descriptors.
@@ -94,9 +94,7 @@ pub struct Service {
 /// before that, it cuts them off.
 pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) {
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
-    let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
-    let _cut_when_dropped = cut.clone().drop_guard();
+    let mut connections = JoinSet::new();
     loop {
         let accepted = match stop.run_until_cancelled(listener.accept()).await {
             Some(accepted) => accepted,
@@ -126,13 +124,13 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         let stop = stop.clone();
         let health = Arc::clone(&service.health);
         let task = serve_one(stream, peer, Arc::clone(app), health, patience, permit, stop);
-        let cut = cut.clone();
-        connections.spawn(async move { cut.run_until_cancelled(task).await });
+        connections.spawn(task);
+        // The set keeps what has ended until it is asked.
+        while connections.try_join_next().is_some() {}
     }
     // New connections are refused by the system from here on.
     drop(listener);
-    connections.close();
-    connections.wait().await;
+    while connections.join_next().await.is_some() {}
 }
 
 /// `patience` is `None` for a connection that is only told that there is no place.
@@ -147,9 +145,9 @@ async fn serve_one(
 ) {
     let keep_alive = patience.is_some();
     let patience = patience.unwrap_or(REFUSAL_PATIENCE);
-    let stream =
-        connection::serve(stream, peer, &app, &health, keep_alive, patience, stop.cancelled())
-            .await;
+    let answer = |request| app.call(request);
+    let stop = stop.cancelled();
+    let stream = connection::serve(stream, peer, answer, &health, keep_alive, patience, stop).await;
     // Not part of stopping: every answer has been written.
     tokio::spawn(async move {
         if let Some(stream) = stream {

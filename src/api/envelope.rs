@@ -2,9 +2,8 @@
 //! headers, and the error contract, for panics and the framework's own errors too.
 
 use super::{
-    App,
     error::{ApiError, Code},
-    spec::Routes,
+    routes::{Endpoint, Route, Routes},
 };
 use crate::{
     framing::Fault,
@@ -15,8 +14,7 @@ use futures_util::{
     future::{BoxFuture, ready},
 };
 use poem::{
-    Request, Response, Result,
-    endpoint::DynEndpoint,
+    Request, Response,
     http::{HeaderValue, Method, header, header::HeaderName},
 };
 use std::{
@@ -27,59 +25,45 @@ use std::{
 use tracing::{Instrument, Level, Span, enabled, event};
 use uuid::Uuid;
 
-const HEADERS: [(HeaderName, &str); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    // For everything that is no page; the pages bring their own.
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-];
+/// For everything that is no page; the pages bring their own.
+static POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-pub struct Envelope {
-    inner: App,
+/// An application that a listener can serve.
+pub struct App {
     routes: Routes,
+    /// Answers every request, but the question whether the process is alive: being restarted would
+    /// not make it less busy.
+    refusal: Option<Code>,
 }
 
-impl Envelope {
-    /// `routes` are those of the application.
-    pub fn around(inner: App, routes: Routes) -> App {
-        Box::new(Self { inner, routes })
+impl App {
+    pub const fn new(routes: Routes) -> Self {
+        Self { routes, refusal: None }
     }
 
-    /// Begins to measure, unless only operators ask.
-    fn begin(&self, request: &Request) -> Option<Exchange> {
-        let route = self.routes.find(request.uri().path());
-        if route.is_some_and(|route| route.for_operators) {
-            return None;
-        }
-        Some(Exchange::begin(request, route.map(|route| route.path)))
+    /// Answers with an error.
+    pub const fn refusing(routes: Routes, code: Code) -> Self {
+        Self { routes, refusal: Some(code) }
     }
-}
-
-impl DynEndpoint for Envelope {
-    type Output = Response;
 
     /// The request is passed on before a future is made, because a future keeps what it was given
     /// until it ends, and a request is large.
-    fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Response>> {
-        let exchange = self.begin(&request);
-        let span = exchange.as_ref().map_or_else(Span::none, |exchange| exchange.span().clone());
-        let trace_id = trace_id(&span)
-            .or_else(|| trace_id_of_caller(request.headers()))
-            .unwrap_or_else(new_trace_id);
+    pub fn call(&self, mut request: Request) -> BoxFuture<'_, Response> {
         let uri = request.uri().clone();
         let method = request.method().clone();
+        let route = self.routes.find(uri.path());
+        let exchange = begin(&request, route);
+        let span = exchange.as_ref().map_or_else(Span::none, |exchange| exchange.span().clone());
+        let trace_id = id_of(&request, &span);
         // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
-        let answer = AssertUnwindSafe(|| match request.data::<Fault>() {
-            None => self.inner.call(request),
-            Some(Fault(detail)) => {
-                let error = ApiError::because(Code::MalformedRequest, detail);
-                Box::pin(ready(Err(error.into())))
-            }
+        let answer = AssertUnwindSafe(|| match self.endpoint(&request, route) {
+            Ok(endpoint) => endpoint.call(request),
+            Err(error) => Box::pin(ready(Err(error.into()))),
         });
         let answer = span.in_scope(|| catch_unwind(answer));
         let work = async move {
@@ -95,20 +79,45 @@ impl DynEndpoint for Envelope {
             let (response, code) = match result {
                 Ok(response) => (response, None),
                 Err(error) => {
-                    let route = self.routes.find(uri.path()).map(|route| route.path);
-                    log(&error, &trace_id, Some((&method, uri.path())), route);
-                    let allow = self.routes.allow(uri.path());
-                    (error.respond(trace_id.clone(), &allow), Some(error.code.name()))
+                    log(&error, text(&trace_id), Some((&method, uri.path())), route);
+                    let allow = route.map(Route::allow).unwrap_or_default();
+                    (error.respond(text(&trace_id), &allow), Some(error.code.name()))
                 }
             };
             if let Some(exchange) = exchange {
                 exchange.end(response.status().as_u16(), code);
             }
-            Ok(finish(response, &trace_id))
+            finish(response, trace_id)
         };
         // Futures are large to move, and this moves one for nothing where there is no span.
         if span.is_none() { Box::pin(work) } else { Box::pin(work.instrument(span)) }
     }
+
+    /// What answers a request.
+    fn endpoint<'a>(
+        &'a self,
+        request: &Request,
+        route: Option<&'a Route>,
+    ) -> Result<&'a Endpoint, ApiError> {
+        if let Some(Fault(detail)) = request.data() {
+            return Err(ApiError::because(Code::MalformedRequest, detail));
+        }
+        if let Some(code) = self.refusal
+            && request.uri().path() != "/livez"
+        {
+            return Err(code.into());
+        }
+        let route = route.ok_or(Code::RouteNotFound)?;
+        Ok(route.endpoint(request.method()).ok_or(Code::MethodNotAllowed)?)
+    }
+}
+
+/// Begins to measure, unless only operators ask.
+fn begin(request: &Request, route: Option<&Route>) -> Option<Exchange> {
+    if route.is_some_and(|route| route.for_operators) {
+        return None;
+    }
+    Some(Exchange::begin(request, route.map(|route| route.path)))
 }
 
 /// The response to a request whose head was not complete in time. It is logged, but not measured:
@@ -117,16 +126,12 @@ pub fn late_head(limit: Duration) -> Response {
     let detail = format!("The head of the request was not complete within {limit:?}.");
     let error = ApiError::because(Code::RequestTimeout, detail);
     let trace_id = new_trace_id();
-    log(&error, &trace_id, None, None);
-    finish(error.respond(trace_id.clone(), ""), &trace_id)
+    log(&error, text(&trace_id), None, None);
+    finish(error.respond(text(&trace_id), ""), trace_id)
 }
 
-fn log(
-    error: &ApiError,
-    trace_id: &str,
-    request: Option<(&Method, &str)>,
-    route: Option<&'static str>,
-) {
+fn log(error: &ApiError, trace_id: &str, request: Option<(&Method, &str)>, route: Option<&Route>) {
+    let route = route.map(|route| route.path);
     // A line inside a span has its ids anyway.
     let trace_id = Span::current().is_none().then_some(trace_id);
     let (code, status) = (error.code.name(), error.code.status());
@@ -159,20 +164,31 @@ fn log(
     }
 }
 
-fn finish(mut response: Response, trace_id: &str) -> Response {
+fn finish(mut response: Response, trace_id: HeaderValue) -> Response {
     let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    if let Ok(value) = HeaderValue::from_str(trace_id) {
-        headers.insert(REQUEST_ID, value);
-    }
+    let nosniff = const { HeaderValue::from_static("nosniff") };
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    let no_referrer = const { HeaderValue::from_static("no-referrer") };
+    headers.insert(header::REFERRER_POLICY, no_referrer);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| POLICY.clone());
+    headers.insert(REQUEST_ID, trace_id);
     response
 }
 
-fn new_trace_id() -> String {
+/// The id by which a request is found, as the response has it.
+fn id_of(request: &Request, span: &Span) -> HeaderValue {
+    let known = trace_id(span).or_else(|| trace_id_of_caller(request.headers()));
+    known.and_then(|id| id.try_into().ok()).unwrap_or_else(new_trace_id)
+}
+
+fn new_trace_id() -> HeaderValue {
     // Sixteen random bytes in hexadecimal are what a UUID without hyphens looks like.
-    Uuid::from_u128(fastrand::u128(1..)).simple().encode_lower(&mut [0; 32]).to_owned()
+    let id = Uuid::from_u128(fastrand::u128(1..)).simple();
+    HeaderValue::from_str(id.encode_lower(&mut [0; 32])).expect("digits and letters")
+}
+
+fn text(trace_id: &HeaderValue) -> &str {
+    trace_id.to_str().unwrap_or_default()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -183,7 +199,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poem::EndpointExt;
+    use poem::{EndpointExt, Result, endpoint::DynEndpoint};
 
     /// Panics before it makes a future.
     struct PanicsAtOnce;
@@ -199,9 +215,9 @@ mod tests {
     #[tokio::test]
     async fn a_panic_becomes_an_internal_error_without_details() {
         let panics_later = poem::endpoint::make(|_| async { panic!("secret") as Response });
-        for inner in [panics_later.boxed(), Box::new(PanicsAtOnce)] {
-            let app = Envelope::around(inner, Routes::default());
-            let response = app.call(Request::default()).await.unwrap();
+        for endpoint in [panics_later.boxed(), Box::new(PanicsAtOnce)] {
+            let route = Route::get("/", endpoint);
+            let response = App::new([route].into_iter().collect()).call(Request::default()).await;
             assert_eq!(response.status(), 500);
             assert!(response.headers().contains_key(REQUEST_ID));
             let body = response.into_body().into_string().await.unwrap();

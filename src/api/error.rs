@@ -5,13 +5,10 @@
 use crate::{rendering::json_line, store::StoreError};
 use poem::{
     Response,
-    error::{MethodNotAllowedError, NotFoundError, ResponseError},
+    error::ResponseError,
     http::{HeaderValue, StatusCode, header},
 };
-use poem_openapi::{
-    Object,
-    error::{ContentTypeError, ParseParamError, ParsePathError},
-};
+use poem_openapi::{Object, error::ContentTypeError};
 use serde::Serialize;
 use std::fmt;
 
@@ -175,8 +172,9 @@ impl ApiError {
     }
 
     /// The response to send. `allow` has the methods that the path answers, for a 405.
-    pub fn respond(&self, trace_id: String, allow: &str) -> Response {
-        let body = json_line(&self.problem(trace_id)).expect("strings and numbers have JSON forms");
+    pub fn respond(&self, trace_id: &str, allow: &str) -> Response {
+        let body = json_line(&self.problem(trace_id.to_owned()))
+            .expect("strings and numbers have JSON forms");
         let mut response = Response::builder()
             .status(self.status())
             .header(header::CONTENT_TYPE, "application/problem+json")
@@ -239,20 +237,7 @@ impl From<poem::Error> for ApiError {
         if error.is::<Self>() {
             return error.downcast::<Self>().unwrap_or_else(Self::internal);
         }
-        if let Some(ParseParamError { name, reason }) = error.downcast_ref() {
-            // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found
-            // it after it.
-            let reason = reason.split_once(": ").map_or(&**reason, |(_, reason)| reason);
-            let reason = reason.split_once(" (occurred").map_or(reason, |(reason, _)| reason);
-            Self::parameter(name, reason)
-        } else if error.is::<ParsePathError>() {
-            // It only numbers the parameters of a path; ours have one at most, and of one kind.
-            Self::parameter("id", "it must be a message's number")
-        } else if error.is::<NotFoundError>() {
-            Code::RouteNotFound.into()
-        } else if error.is::<MethodNotAllowedError>() {
-            Code::MethodNotAllowed.into()
-        } else if error.is::<ContentTypeError>() {
+        if error.is::<ContentTypeError>() {
             let detail = "The Content-Type header is missing. Send Content-Type: application/json.";
             Self::because(Code::UnsupportedMediaType, detail)
         } else if error.status().is_client_error() {

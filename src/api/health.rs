@@ -157,7 +157,7 @@ impl HealthApi {
     /// Is the process alive?
     ///
     /// Says nothing of the database: restarting the server would not mend that.
-    #[oai(path = "/livez", method = "get", operation_id = "live")]
+    #[oai(path = "/livez", method = "get")]
     async fn live(&self, _accept: AcceptJson) -> Result<LiveResponse, Failure<NoErrors>> {
         let report = Report { status: Status::Ok, checks: Vec::new() };
         Ok(LiveResponse::Ok(Rendered::new(&report)?))
@@ -166,7 +166,7 @@ impl HealthApi {
     /// Should requests be sent here?
     ///
     /// Not before the database is reachable and migrated, and not when the server is stopping.
-    #[oai(path = "/readyz", method = "get", operation_id = "ready")]
+    #[oai(path = "/readyz", method = "get")]
     async fn ready(&self, _accept: AcceptJson) -> Result<ReadyResponse, Failure<ReadyErrors>> {
         let database = self.health.database();
         let last_error = database
@@ -191,7 +191,7 @@ impl HealthApi {
     }
 
     /// Which build is this, and which replica?
-    #[oai(path = "/version", method = "get", operation_id = "version")]
+    #[oai(path = "/version", method = "get")]
     async fn version(&self, _accept: AcceptJson) -> Result<VersionResponse, Failure<NoErrors>> {
         Ok(VersionResponse::Ok(Rendered::new(&Build::current())?))
     }

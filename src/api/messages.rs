@@ -6,7 +6,7 @@ use super::{
     failure::{Codes, Failure, database_codes},
     listing::{EntityTags, Listing},
     message_to_post::{self, MessageToPost},
-    parameter::{AcceptJson, Id, KeyHeader, Utf8Query, Whole},
+    parameter::{AcceptJson, Id, KeyHeader, LastSegment, Query, Whole},
     payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
 };
 use crate::{
@@ -14,11 +14,7 @@ use crate::{
     rendering::Rendering,
     store::{LATEST_MAX, Page, Posted, Store},
 };
-use poem_openapi::{
-    ApiResponse, Object, OpenApi,
-    param::{Header, Path, Query},
-    types::Example,
-};
+use poem_openapi::{ApiResponse, Object, OpenApi, param::Header, types::Example};
 use serde::Serialize;
 use std::{borrow::Borrow, sync::Arc};
 use time::OffsetDateTime;
@@ -144,7 +140,7 @@ impl MessagesApi {
     /// The response comes after the message is stored durably. When no response comes, or one that
     /// says to try again, repeat the request with the same `Idempotency-Key`: the message is then
     /// stored once.
-    #[oai(path = "/message", method = "post", operation_id = "postMessage")]
+    #[oai(path = "/message", method = "post")]
     async fn post(
         &self,
         _accept: AcceptJson,
@@ -182,11 +178,10 @@ impl MessagesApi {
     /// Messages become visible in the order of their ids, on all replicas. So a client that has
     /// read up to an id, by any pages from any replicas, has seen every message up to it, and
     /// `after` finds every later one: each once, none behind an id that was shown.
-    #[oai(path = "/messages", method = "get", operation_id = "listMessages")]
+    #[oai(path = "/messages", method = "get")]
     async fn list(
         &self,
         _accept: AcceptJson,
-        _query: Utf8Query,
         /// How many messages at most.
         #[oai(default = "Limit::greatest")]
         limit: Query<Limit>,
@@ -225,13 +220,13 @@ impl MessagesApi {
     }
 
     /// Read one message
-    #[oai(path = "/messages/:id", method = "get", operation_id = "getMessage")]
+    #[oai(path = "/messages/:id", method = "get")]
     async fn get(
         &self,
         _accept: AcceptJson,
         /// The message's `id`.
         #[oai(example = "example_id")]
-        id: Path<Id>,
+        id: LastSegment<Id>,
     ) -> Result<GetResponse, Failure<GetErrors>> {
         match self.store.message(id.0.0, self.limits.deadline()).await? {
             Some(message) => Ok(GetResponse::Ok(Rendered::new(&MessageView::from(&message))?)),

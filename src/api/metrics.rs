@@ -47,7 +47,7 @@ impl IntoResponse for Exposition {
 #[OpenApi(tag = "Tag::Operations")]
 impl MetricsApi {
     /// The metrics for Prometheus
-    #[oai(path = "/metrics", method = "get", operation_id = "metrics")]
+    #[oai(path = "/metrics", method = "get")]
     async fn metrics(&self) -> Result<MetricsResponse, Failure<NoErrors>> {
         let mut text = Vec::new();
         TextEncoder::new()

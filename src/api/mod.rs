@@ -2,6 +2,7 @@
 //!
 //! - `messages.rs` with `message_to_post.rs`, `users.rs`: the endpoints for people
 //! - `health.rs`, `stats.rs`, `metrics.rs`: the endpoints for those who run it
+//! - `routes.rs`: which endpoint answers a path and a method
 //! - `pages.rs`, `spec.rs`: the pages for people and the OpenAPI document
 //! - `error.rs`, `failure.rs`: the error contract, and how an endpoint declares its part of it
 //! - `parameter.rs`, `payload.rs`, `listing.rs`: what requests and answers carry
@@ -18,30 +19,26 @@ mod metrics;
 mod pages;
 mod parameter;
 mod payload;
+mod routes;
 mod spec;
 mod stats;
 mod users;
 
-pub use envelope::late_head;
+pub use envelope::{App, late_head};
 pub use error::Code;
 pub use payload::RequestLimits;
 pub use spec::document;
 
 use crate::{health::Health, store::Store, telemetry::Stats};
-use envelope::Envelope;
 use health::HealthApi;
 use messages::MessagesApi;
 use metrics::MetricsApi;
-use pages::{Page, Pages, dashboard, guide};
-use poem::{EndpointExt, IntoEndpoint, Request, Response, endpoint::BoxEndpoint};
-use poem_openapi::{OpenApi, OpenApiService, Tags};
-use spec::Routes;
+use pages::{dashboard, guide};
+use poem_openapi::{OpenApi, Tags};
+use routes::Routes;
 use stats::StatsApi;
 use std::sync::Arc;
 use users::UsersApi;
-
-/// An application that a listener can serve.
-pub type App = BoxEndpoint<'static, Response>;
 
 #[derive(Tags)]
 enum Tag {
@@ -76,42 +73,23 @@ pub fn public(parts: &Parts) -> App {
 
 /// The operations endpoints alone, and the dashboard that draws what they say.
 pub fn ops(parts: &Parts) -> App {
-    with_pages(operations(parts), dashboard(false))
+    let mut routes = Routes::of(operations(parts));
+    routes.extend(dashboard(false));
+    App::new(routes)
 }
 
-/// Answers every request with the same error; for connections beyond the limit. All but the
-/// question whether the process is alive: it is, and being restarted would not make it less busy.
+/// Answers every request with the same error; for connections beyond the limit.
 pub fn refusing(parts: &Parts, code: Code) -> App {
-    let live = Arc::new(endpoint(operations(parts)));
-    let refuse = poem::endpoint::make(move |request: Request| {
-        let live = Arc::clone(&live);
-        async move {
-            match request.uri().path() {
-                "/livez" => live.call(request).await,
-                _ => Err(error::ApiError::from(code).into()),
-            }
-        }
-    });
-    Envelope::around(refuse.boxed(), Routes::of::<(MessagesApi, UsersApi, OperationsApi)>())
+    App::refusing(Routes::of((messages(parts), users(parts), operations(parts))), code)
 }
 
-fn with_guide<T: OpenApi + 'static>(api: T, has_dashboard: bool) -> App {
-    let mut pages = guide::<T>(has_dashboard);
+fn with_guide<T: OpenApi>(api: T, has_dashboard: bool) -> App {
+    let mut routes = Routes::of(api);
+    routes.extend(guide::<T>(has_dashboard));
     if has_dashboard {
-        pages.extend(dashboard(true));
+        routes.extend(dashboard(true));
     }
-    with_pages(api, pages)
-}
-
-fn with_pages<T: OpenApi + 'static>(api: T, pages: Vec<Page>) -> App {
-    let mut routes = Routes::of::<T>();
-    let app = Pages::new(pages, endpoint(api));
-    routes.extend(app.routes());
-    Envelope::around(Box::new(app), routes)
-}
-
-fn endpoint<T: OpenApi + 'static>(api: T) -> App {
-    OpenApiService::new(api, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")).into_endpoint()
+    App::new(routes)
 }
 
 fn messages(parts: &Parts) -> MessagesApi {

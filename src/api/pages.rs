@@ -1,17 +1,9 @@
 //! The pages for people, and the OpenAPI document in its two forms. Each is one fixed body.
 
-use super::{
-    App,
-    spec::{self, RoutePattern},
-};
+use super::{routes::Route, spec};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
-use poem::{
-    Request, Response, Result,
-    endpoint::DynEndpoint,
-    error::MethodNotAllowedError,
-    http::{Method, header},
-};
+use poem::{Request, Response, Result, endpoint::DynEndpoint, http::header};
 use poem_openapi::{OpenApi, OpenApiService};
 use std::sync::LazyLock;
 
@@ -26,8 +18,7 @@ const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 's
 const HOME: &str = include_str!("pages/index.html");
 const DASHBOARD: &str = include_str!("pages/dashboard.html");
 
-pub struct Page {
-    path: &'static str,
+struct Page {
     /// Made when first asked for: a server that nobody looks at should start fast and stay small.
     content: LazyLock<Content>,
 }
@@ -39,8 +30,8 @@ struct Content {
 }
 
 impl Page {
-    fn new(path: &'static str, make: fn() -> Content) -> Self {
-        Self { path, content: LazyLock::new(make) }
+    fn at(path: &'static str, make: fn() -> Content) -> Route {
+        Route::get(path, Box::new(Self { content: LazyLock::new(make) }))
     }
 }
 
@@ -67,69 +58,44 @@ impl Content {
 }
 
 /// What says how to use an API. Links to the dashboard only where that is.
-pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Page> {
+pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Route> {
     let home: fn() -> Content = if has_dashboard {
         || Content::html(HOME)
     } else {
         || Content::html(without(HOME, "<li><a href=\"/dashboard\">", "</li>\n"))
     };
     vec![
-        Page::new("/", home),
-        Page::new("/style.css", || Content::css(include_str!("pages/style.css"))),
-        Page::new("/docs", || Content::html(include_str!("pages/docs.html")).with_script()),
-        Page::new("/docs.css", || Content::css(SwaggerUi::new().style())),
-        Page::new("/docs.js", || Content::script(SwaggerUi::new().script())),
-        Page::new("/openapi.json", || Content::new("application/json", spec::json::<T>())),
-        Page::new("/openapi.yaml", yaml::<T>),
+        Page::at("/", home),
+        Page::at("/style.css", || Content::css(include_str!("pages/style.css"))),
+        Page::at("/docs", || Content::html(include_str!("pages/docs.html")).with_script()),
+        Page::at("/docs.css", || Content::css(SwaggerUi::new().style())),
+        Page::at("/docs.js", || Content::script(SwaggerUi::new().script())),
+        Page::at("/openapi.json", || Content::new("application/json", spec::json::<T>())),
+        Page::at("/openapi.yaml", yaml::<T>),
     ]
 }
 
 /// What draws the numbers of `/stats`, so it belongs where that is. Links to the guide only where
 /// that is.
-pub fn dashboard(has_guide: bool) -> Vec<Page> {
+pub fn dashboard(has_guide: bool) -> [Route; 3] {
     let dashboard: fn() -> Content = if has_guide {
         || Content::html(DASHBOARD).with_script()
     } else {
         || Content::html(without(DASHBOARD, "<nav>", "</nav>\n")).with_script()
     };
-    vec![
-        Page::new("/dashboard", dashboard),
-        Page::new("/dashboard.css", || Content::css(include_str!("pages/dashboard.css"))),
-        Page::new("/dashboard.js", || Content::script(include_str!("pages/dashboard.js"))),
-    ]
+    let pages = [
+        Page::at("/dashboard", dashboard),
+        Page::at("/dashboard.css", || Content::css(include_str!("pages/dashboard.css"))),
+        Page::at("/dashboard.js", || Content::script(include_str!("pages/dashboard.js"))),
+    ];
+    pages.map(Route::for_operators)
 }
 
-/// The pages, before the endpoints of the API.
-pub struct Pages {
-    pages: Vec<Page>,
-    next: App,
-}
-
-impl Pages {
-    pub fn new(pages: Vec<Page>, next: App) -> Self {
-        Self { pages, next }
-    }
-
-    pub fn routes(&self) -> impl Iterator<Item = RoutePattern> {
-        self.pages.iter().map(|page| RoutePattern {
-            path: page.path,
-            method: Method::GET,
-            for_operators: page.path.starts_with("/dashboard"),
-        })
-    }
-}
-
-impl DynEndpoint for Pages {
+impl DynEndpoint for Page {
     type Output = Response;
 
-    fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
-        let Some(page) = self.pages.iter().find(|page| page.path == request.uri().path()) else {
-            return self.next.call(request);
-        };
-        if request.method() != Method::GET {
-            return Box::pin(ready(Err(MethodNotAllowedError.into())));
-        }
-        let content = &*page.content;
+    fn call(&self, _: Request) -> BoxFuture<'_, Result<Response>> {
+        let content = &*self.content;
         let response = Response::builder()
             .header(header::CONTENT_TYPE, content.kind)
             .header(header::CONTENT_SECURITY_POLICY, content.policy)

@@ -7,7 +7,7 @@ use crate::{
 };
 use percent_encoding::percent_decode_str;
 use poem::{
-    FromRequest, Request, RequestBody,
+    Request, RequestBody,
     http::{HeaderMap, header},
 };
 use poem_openapi::{
@@ -15,7 +15,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
     types::{self, ParseError, ParseFromParameter, ParseResult, ToJSON},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, str::Utf8Error};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
@@ -88,8 +88,17 @@ impl<const MIN: i64, const MAX: i64> ParseFromParameter for Whole<MIN, MAX> {
 /// Refuses a request whose `Accept` header takes no JSON. Every endpoint of the API begins with it.
 pub struct AcceptJson;
 
-impl<'a> FromRequest<'a> for AcceptJson {
-    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+impl<'a> ApiExtractor<'a> for AcceptJson {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
+
+    type ParamType = ();
+    type ParamRawType = ();
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        _: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
         if accepts_json(request.headers()) {
             return Ok(Self);
         }
@@ -129,21 +138,97 @@ fn weight_of_json(range: &str) -> Option<(u8, f32)> {
     Some((specificity, weight.and_then(|q| q.parse().ok()).unwrap_or(1.0)))
 }
 
-/// Refuses a query that is not UTF-8, in which poem would silently replace what is wrong. Every
-/// endpoint with parameters in its query takes one.
-pub struct Utf8Query;
+/// A parameter of the query. One that is not UTF-8 is an error, and one that is there twice: either
+/// value could be the wrong one.
+pub struct Query<T>(pub T);
 
-impl<'a> FromRequest<'a> for Utf8Query {
-    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        let query = request.uri().query().unwrap_or_default();
-        let is_utf8 = |part: &&str| percent_decode_str(part).decode_utf8().is_ok();
-        let Some(wrong) = query.split('&').find(|part| !is_utf8(part)) else {
-            return Ok(Self);
-        };
-        let (name, value) = wrong.split_once('=').unwrap_or((wrong, ""));
-        let reason = format!("`{}` is not UTF-8", excerpt(value));
-        Err(ApiError::parameter(&excerpt(name), &reason).into())
+impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    const PARAM_IS_REQUIRED: bool = T::IS_REQUIRED;
+
+    type ParamType = T;
+    type ParamRawType = T::RawValueType;
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Query)
     }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(T::schema_ref())
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        options: ExtractParamOptions<T>,
+    ) -> poem::Result<Self> {
+        let value = query_value(request.uri().query().unwrap_or_default(), options.name)?;
+        if let (None, Some(default)) = (&value, options.default_value) {
+            return Ok(Self(default()));
+        }
+        Ok(Self(parse(options.name, value)?))
+    }
+}
+
+/// The value of a parameter in a query: <https://url.spec.whatwg.org/#urlencoded-parsing>.
+fn query_value<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, ApiError> {
+    let mut values = query.split('&').filter_map(|part| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        (decoded(key).ok()? == name).then_some(value)
+    });
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match decoded(value) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(ApiError::parameter(name, &format!("`{}` is not UTF-8", excerpt(value)))),
+        },
+        (Some(_), Some(_)) => Err(ApiError::parameter(name, "it is there more than once")),
+    }
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
+    if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        return Ok(percent_decode_str(&spaced).decode_utf8()?.into_owned().into());
+    }
+    percent_decode_str(text).decode_utf8()
+}
+
+/// The parameter of a path that ends with it.
+pub struct LastSegment<T>(pub T);
+
+impl<'a, T: ParseFromParameter> ApiExtractor<'a> for LastSegment<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    const PARAM_IS_REQUIRED: bool = true;
+
+    type ParamType = T;
+    type ParamRawType = T::RawValueType;
+
+    fn param_in() -> Option<MetaParamIn> {
+        Some(MetaParamIn::Path)
+    }
+
+    fn param_schema_ref() -> Option<MetaSchemaRef> {
+        Some(T::schema_ref())
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _: &mut RequestBody,
+        options: ExtractParamOptions<T>,
+    ) -> poem::Result<Self> {
+        let (_, segment) = request.uri().path().rsplit_once('/').unwrap_or_default();
+        Ok(Self(parse(options.name, Some(percent_decode_str(segment).decode_utf8_lossy()))?))
+    }
+}
+
+fn parse<T: ParseFromParameter>(name: &str, value: Option<Cow<'_, str>>) -> Result<T, ApiError> {
+    T::parse_from_parameters(value).map_err(|error| {
+        // poem-openapi puts `failed to parse "TYPE": ` before what is wrong.
+        let message = error.into_message();
+        let reason = message.split_once(": ").map_or(&*message, |(_, reason)| reason);
+        ApiError::parameter(name, reason)
+    })
 }
 
 /// The `Idempotency-Key` header.

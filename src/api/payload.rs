@@ -60,8 +60,9 @@ impl<T: Send> IntoResponse for Rendered<T> {
         let headers = response.headers_mut();
         // Room for the ones that the endpoint and the envelope add.
         headers.reserve(HEADERS_MAX);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        let json = const { HeaderValue::from_static("application/json") };
+        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-cache") });
         response
     }
 }

@@ -1,7 +1,6 @@
-//! The OpenAPI document, and what else is read off the endpoints' declarations.
+//! The OpenAPI document.
 
 use super::{
-    Tag,
     error::{ApiError, Code},
     health::HealthApi,
     messages::MessagesApi,
@@ -11,8 +10,8 @@ use super::{
 };
 use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
-    LicenseObject, OpenApi, OpenApiService, ServerObject, Tags,
-    registry::{MetaApi, MetaPath, Registry},
+    LicenseObject, OpenApi, OpenApiService, ServerObject,
+    registry::{MetaApi, Registry},
 };
 use serde_json::{Map, Value, json};
 use std::{collections::HashMap, marker::PhantomData};
@@ -26,6 +25,21 @@ server's log.";
 
 /// The trace id in the examples.
 const EXAMPLE_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// What client libraries call the operation of a path. With an attribute of poem-openapi for it,
+/// each response would carry its name along.
+const OPERATION_IDS: [(&str, &str); 10] = [
+    ("/message", "postMessage"),
+    ("/messages", "listMessages"),
+    ("/messages/{id}", "getMessage"),
+    ("/users", "listUsers"),
+    ("/livez", "live"),
+    ("/readyz", "ready"),
+    ("/version", "version"),
+    ("/stats", "stats"),
+    ("/stats/history", "history"),
+    ("/metrics", "metrics"),
+];
 
 /// The declarations of an API without the API.
 struct Declared<T>(PhantomData<T>);
@@ -51,6 +65,7 @@ pub fn document() -> String {
 pub fn json<T: OpenApi>() -> String {
     let mut document =
         serde_json::from_str(&service::<T>().spec()).expect("poem-openapi writes JSON");
+    add_operation_ids(&mut document);
     add_error_examples(&mut document);
     mark_nullable(&mut document);
     sort_tags(&mut document);
@@ -66,6 +81,15 @@ fn service<T: OpenApi>() -> OpenApiService<Declared<T>, ()> {
             LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"),
         )
         .server(ServerObject::new("/").description("The server that this document comes from"))
+}
+
+fn add_operation_ids(document: &mut Value) {
+    for (path, id) in OPERATION_IDS {
+        let operations = document["paths"].get_mut(path).and_then(Value::as_object_mut);
+        for operation in operations.into_iter().flat_map(Map::values_mut) {
+            operation["operationId"] = id.into();
+        }
+    }
 }
 
 /// Gives each error response one example a code. poem-openapi itself has one example a schema.
@@ -116,66 +140,4 @@ fn sort_tags(document: &mut Value) {
 fn example(code: Code) -> Value {
     let problem = ApiError::from(code).problem(EXAMPLE_TRACE_ID.to_owned());
     json!({ "summary": code.title(), "value": problem })
-}
-
-/// A path and one method that it answers.
-#[derive(Debug)]
-pub struct RoutePattern {
-    pub path: &'static str,
-    pub method: Method,
-    /// For those who run the server. Neither counted nor traced: what probes and scrapers see would
-    /// hide what people see.
-    pub for_operators: bool,
-}
-
-impl RoutePattern {
-    /// Whether a path fits, `{name}` in the pattern standing for any one segment.
-    fn matches(&self, path: &str) -> bool {
-        self.path.split('/').count() == path.split('/').count()
-            && self.path.split('/').zip(path.split('/')).all(|(pattern, segment)| {
-                pattern == segment || (pattern.starts_with('{') && !segment.is_empty())
-            })
-    }
-}
-
-/// All that an application answers.
-#[derive(Debug, Default)]
-pub struct Routes(Vec<RoutePattern>);
-
-impl Routes {
-    /// What endpoints declare.
-    pub fn of<T: OpenApi>() -> Self {
-        let operations = |path: MetaPath| {
-            // Routes are made once and needed to the end.
-            let template: &'static str = path.path.leak();
-            path.operations.into_iter().map(move |operation| RoutePattern {
-                path: template,
-                method: operation.method,
-                for_operators: operation.tags.contains(&Tag::Operations.name()),
-            })
-        };
-        Self(T::meta().into_iter().flat_map(|api| api.paths).flat_map(operations).collect())
-    }
-
-    pub fn extend(&mut self, more: impl IntoIterator<Item = RoutePattern>) {
-        self.0.extend(more);
-    }
-
-    /// A route of a path, whatever its method.
-    pub fn find(&self, path: &str) -> Option<&RoutePattern> {
-        let exact = self.0.iter().find(|route| route.path == path);
-        exact.or_else(|| self.0.iter().find(|route| route.matches(path)))
-    }
-
-    /// The methods that a path answers, as the `Allow` header has them.
-    pub fn allow(&self, path: &str) -> String {
-        let mut methods: Vec<&str> = Vec::new();
-        for route in self.0.iter().filter(|route| route.matches(path)) {
-            methods.push(route.method.as_str());
-            if route.method == Method::GET {
-                methods.push("HEAD");
-            }
-        }
-        methods.join(", ")
-    }
 }

@@ -174,7 +174,7 @@ impl StatsApi {
     ///
     /// Response times, errors, connections, rate, processor, availability and satisfaction over the
     /// last 1, 5 and 15 minutes.
-    #[oai(path = "/stats", method = "get", operation_id = "stats")]
+    #[oai(path = "/stats", method = "get")]
     async fn stats(&self, _accept: AcceptJson) -> Result<StatsResponse, Failure<NoErrors>> {
         let started_at = self.health.started_at();
         let load = self.stats.load();
@@ -204,7 +204,7 @@ impl StatsApi {
     /// How was this replica?
     ///
     /// The numbers of the last fifteen minutes in steps of five seconds.
-    #[oai(path = "/stats/history", method = "get", operation_id = "history")]
+    #[oai(path = "/stats/history", method = "get")]
     async fn history(&self, _accept: AcceptJson) -> Result<HistoryResponse, Failure<NoErrors>> {
         let [instance_id, host_name] = telemetry::instance();
         Ok(HistoryResponse::Ok(Rendered::new(&History {

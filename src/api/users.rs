@@ -5,17 +5,14 @@ use super::{
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
     listing::{EntityTags, Listing},
-    parameter::{AcceptJson, Utf8Query, Whole},
+    parameter::{AcceptJson, Query, Whole},
     payload::RequestLimits,
 };
 use crate::{
     rendering::Rendering,
     store::{NAMES_MAX, Store},
 };
-use poem_openapi::{
-    Object, OpenApi,
-    param::{Header, Query},
-};
+use poem_openapi::{Object, OpenApi, param::Header};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -64,11 +61,10 @@ impl UsersApi {
     /// List users
     ///
     /// The names of all users who have posted a message.
-    #[oai(path = "/users", method = "get", operation_id = "listUsers")]
+    #[oai(path = "/users", method = "get")]
     async fn list(
         &self,
         _accept: AcceptJson,
-        _query: Utf8Query,
         /// How many names at most.
         #[oai(default = "Limit::greatest")]
         limit: Query<Limit>,

@@ -22,6 +22,8 @@ use tracing::{
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// A request. `method` is one that the semantic conventions name, or `_OTHER`; `route` is the
 /// template of the path, if it has one.
 pub fn request(request: &Request, method: &'static str, route: Option<&'static str>) -> Span {
@@ -135,7 +137,7 @@ pub fn trace_id(span: &Span) -> Option<String> {
 /// The trace id of a `traceparent` header, if it is well formed:
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>.
 pub fn trace_id_of_caller(headers: &HeaderMap) -> Option<String> {
-    headers.get("traceparent")?;
+    headers.get(TRACEPARENT)?;
     let context = TraceContextPropagator::new().extract(&Headers(headers));
     let span = context.span().span_context().clone();
     span.is_valid().then(|| span.trace_id().to_string())

@@ -9,8 +9,11 @@ use chat_server::{
     connection::{self, Patience},
     health::Health,
 };
-use poem::{EndpointExt, Response};
-use std::{future::pending, time::Duration};
+use poem::Response;
+use std::{
+    future::{pending, ready},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -86,10 +89,10 @@ async fn no_408_stands_in_the_middle_of_a_response_that_its_client_does_not_read
     let address = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
         let (stream, peer) = listener.accept().await.unwrap();
-        let app = poem::endpoint::make_sync(|_| Response::from("x".repeat(60_000))).boxed();
+        let answer = |_| ready(Response::from("x".repeat(60_000)));
         let (head, idle) = (Duration::from_millis(100), Duration::from_secs(1));
         let (health, patience) = (Health::default(), Patience { head, idle });
-        connection::serve(stream, peer, &app, &health, true, patience, pending()).await.is_some()
+        connection::serve(stream, peer, answer, &health, true, patience, pending()).await.is_some()
     });
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();

@@ -1,0 +1,104 @@
+//! Which endpoint answers a path and a method.
+//!
+//! The endpoints are those that poem-openapi makes. Its own router is not used: for each request it
+//! notes the query, the path and the operation in maps that are made for that, an eighth of all
+//! that a read costs, and the path is looked up for metrics and traces anyway.
+
+use super::Tag;
+use poem::{endpoint::BoxEndpoint, http::Method};
+use poem_openapi::{OpenApi, Tags, registry::MetaPath};
+use std::collections::HashMap;
+
+/// What answers a method.
+pub type Endpoint = BoxEndpoint<'static>;
+
+/// A path and what answers it.
+pub struct Route {
+    /// `{name}` stands for any one segment.
+    pub path: &'static str,
+    /// For those who run the server. Neither counted nor traced: what probes and scrapers see would
+    /// hide what people see.
+    pub for_operators: bool,
+    endpoints: Vec<(Method, Endpoint)>,
+}
+
+impl Route {
+    pub fn get(path: &'static str, endpoint: Endpoint) -> Self {
+        Self { path, for_operators: false, endpoints: vec![(Method::GET, endpoint)] }
+    }
+
+    pub fn for_operators(self) -> Self {
+        Self { for_operators: true, ..self }
+    }
+
+    pub fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|(known, _)| known == method).map(|(_, endpoint)| endpoint)
+    }
+
+    /// The methods that the path answers, as the `Allow` header has them.
+    pub fn allow(&self) -> String {
+        let mut methods: Vec<&str> = Vec::new();
+        for (method, _) in &self.endpoints {
+            methods.push(method.as_str());
+            if method == Method::GET {
+                methods.push("HEAD");
+            }
+        }
+        methods.join(", ")
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        self.path.split('/').count() == path.split('/').count()
+            && self.path.split('/').zip(path.split('/')).all(|(pattern, segment)| {
+                pattern == segment || (pattern.starts_with('{') && !segment.is_empty())
+            })
+    }
+}
+
+/// All that an application answers.
+#[derive(Default)]
+pub struct Routes(Vec<Route>);
+
+impl Routes {
+    /// The endpoints of an API, in the order in which it declares them.
+    pub fn of<T: OpenApi>(api: T) -> Self {
+        let mut endpoints = HashMap::new();
+        api.add_routes(&mut endpoints);
+        let mut endpoints_at = |path: &str| {
+            // poem-openapi writes a parameter `:param0` where it looks it up.
+            let same = |key: &&String| segments(key).eq(segments(path));
+            let key = endpoints.keys().find(same).cloned().unwrap_or_default();
+            endpoints.remove(&key).into_iter().flatten().collect()
+        };
+        let paths = T::meta().into_iter().flat_map(|api| api.paths);
+        let routes = paths.map(|MetaPath { path, operations }| Route {
+            for_operators: operations.iter().all(|it| it.tags.contains(&Tag::Operations.name())),
+            endpoints: endpoints_at(&path),
+            // Routes are made once and needed to the end.
+            path: path.leak(),
+        });
+        Self(routes.collect())
+    }
+
+    pub fn find(&self, path: &str) -> Option<&Route> {
+        let exact = self.0.iter().find(|route| route.path == path);
+        exact.or_else(|| self.0.iter().find(|route| route.matches(path)))
+    }
+}
+
+impl FromIterator<Route> for Routes {
+    fn from_iter<I: IntoIterator<Item = Route>>(routes: I) -> Self {
+        Self(routes.into_iter().collect())
+    }
+}
+
+impl Extend<Route> for Routes {
+    fn extend<I: IntoIterator<Item = Route>>(&mut self, more: I) {
+        self.0.extend(more);
+    }
+}
+
+/// The segments of a path, without the names of parameters.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').map(|segment| if segment.starts_with([':', '{']) { "{}" } else { segment })
+}
