@@ -4,8 +4,8 @@ use super::{
     Tag,
     error::Code,
     failure::{self, Codes, Failure},
-    parameter::AcceptJson,
     payload::{Rendered, rfc3339_milliseconds},
+    request_header::AcceptJson,
 };
 use crate::{health::Health, store::Trouble, telemetry};
 use poem::{IntoResponse, Response, http::StatusCode};

@@ -4,17 +4,18 @@ use super::{
     Tag,
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
-    listing::{EntityTags, Listing},
+    listing::Listing,
     message_to_post::{self, MessageToPost},
-    parameter::{AcceptJson, Id, KeyHeader, LastSegment, Query, Whole},
+    parameter::{Id, LastSegment, Query, Whole},
     payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
+    request_header::{AcceptJson, EntityTags, Header},
 };
 use crate::{
-    message::{Message, MessageId, NewMessage},
+    message::{IdempotencyKey, Message, MessageId, NewMessage},
     rendering::Rendering,
     store::{LATEST_MAX, Page, Posted, Store},
 };
-use poem_openapi::{ApiResponse, Object, OpenApi, param::Header, types::Example};
+use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
 use serde::Serialize;
 use std::{borrow::Borrow, sync::Arc};
 use time::OffsetDateTime;
@@ -147,7 +148,7 @@ impl MessagesApi {
         /// A name for this request, chosen by the client. The same user's next request with the
         /// same key and text gets the message that is stored already.
         #[oai(name = "Idempotency-Key")]
-        key: KeyHeader,
+        key: Header<Option<IdempotencyKey>>,
         body: Unread<MessageToPost>,
     ) -> Result<PostResponse, Failure<PostErrors>> {
         let deadline = self.limits.deadline();

@@ -5,7 +5,8 @@
 //! - `routes.rs`: which endpoint answers a path and a method
 //! - `pages.rs`, `spec.rs`: the pages for people and the OpenAPI document
 //! - `error.rs`, `failure.rs`: the error contract, and how an endpoint declares its part of it
-//! - `parameter.rs`, `payload.rs`, `listing.rs`: what requests and answers carry
+//! - `parameter.rs`, `request_header.rs`, `payload.rs`, `listing.rs`: what requests and answers
+//!   carry
 //! - `envelope.rs`: what every request goes through
 
 mod envelope;
@@ -19,6 +20,7 @@ mod metrics;
 mod pages;
 mod parameter;
 mod payload;
+mod request_header;
 mod routes;
 mod spec;
 mod stats;

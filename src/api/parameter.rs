@@ -1,15 +1,9 @@
-//! What stands in URLs and headers of requests, read with words of ours for what is wrong.
+//! What stands in the URLs of requests, read with words of ours for what is wrong.
 
-use super::error::{ApiError, Code};
-use crate::{
-    message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX, MessageId},
-    telemetry::excerpt,
-};
+use super::error::ApiError;
+use crate::{message::MessageId, telemetry::excerpt};
 use percent_encoding::percent_decode_str;
-use poem::{
-    Request, RequestBody,
-    http::{HeaderMap, header},
-};
+use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
@@ -83,59 +77,6 @@ impl<const MIN: i64, const MAX: i64> ParseFromParameter for Whole<MIN, MAX> {
             _ => Err(ParseError::custom(format!("it must be a {}", <Self as types::Type>::name()))),
         }
     }
-}
-
-/// Refuses a request whose `Accept` header takes no JSON. Every endpoint of the API begins with it.
-pub struct AcceptJson;
-
-impl<'a> ApiExtractor<'a> for AcceptJson {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::PoemExtractor];
-
-    type ParamType = ();
-    type ParamRawType = ();
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        _: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        if accepts_json(request.headers()) {
-            return Ok(Self);
-        }
-        Err(ApiError::because(Code::NotAcceptable, "The answer is application/json.").into())
-    }
-}
-
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let mut ranges = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|range| !range.is_empty())
-        .peekable();
-    // No header means that everything is welcome; of several ranges that match, the most specific
-    // one counts (RFC 9110, section 12.5.1).
-    ranges.peek().is_none()
-        || ranges
-            .filter_map(weight_of_json)
-            .max_by_key(|(specificity, _)| *specificity)
-            .is_some_and(|(_, weight)| weight > 0.0)
-}
-
-/// How specific a media range is and how much it wants JSON, if it speaks of JSON at all.
-fn weight_of_json(range: &str) -> Option<(u8, f32)> {
-    let mut parts = range.split(';').map(str::trim);
-    let specificity = match parts.next()?.to_ascii_lowercase().as_str() {
-        "application/json" => 2,
-        "application/*" => 1,
-        // Some old clients send the lone star.
-        "*/*" | "*" => 0,
-        _ => return None,
-    };
-    let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    Some((specificity, weight.and_then(|q| q.parse().ok()).unwrap_or(1.0)))
 }
 
 /// A parameter of the query. One that is not UTF-8 is an error, and one that is there twice: either
@@ -229,69 +170,4 @@ fn parse<T: ParseFromParameter>(name: &str, value: Option<Cow<'_, str>>) -> Resu
         let reason = message.split_once(": ").map_or(&*message, |(_, reason)| reason);
         ApiError::parameter(name, reason)
     })
-}
-
-/// The `Idempotency-Key` header.
-pub struct KeyHeader(pub Option<IdempotencyKey>);
-
-impl<'a> ApiExtractor<'a> for KeyHeader {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-
-    type ParamType = String;
-    type ParamRawType = String;
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Header)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        let schema = MetaSchema {
-            min_length: Some(1),
-            max_length: Some(KEY_BYTES_MAX),
-            pattern: Some("^[ -~]+$".into()),
-            ..MetaSchema::new("string")
-        };
-        Some(MetaSchemaRef::Inline(Box::new(schema)))
-    }
-
-    // Read by hand because poem's own header parameter passes over values that are not text.
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        options: ExtractParamOptions<String>,
-    ) -> poem::Result<Self> {
-        let mut values = request.headers().get_all(options.name).iter();
-        let key = match (values.next(), values.next()) {
-            (None, _) => return Ok(Self(None)),
-            (Some(value), None) => IdempotencyKey::parse(value.as_bytes()),
-            (Some(_), Some(_)) => Err(InvalidKey),
-        };
-        key.map(|key| Self(Some(key))).map_err(|InvalidKey| {
-            let detail = format!(
-                "The header has one value of 1 to {KEY_BYTES_MAX} printable ASCII characters."
-            );
-            ApiError::because(Code::InvalidIdempotencyKey, detail).into()
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_most_specific_range_of_an_accept_header_decides() {
-        let accepts = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, value.parse().unwrap());
-            accepts_json(&headers)
-        };
-        for taken in ["*/*", "*", "", "text/html, */*;q=0.1", "application/*", "APPLICATION/JSON"] {
-            assert!(accepts(taken), "{taken}");
-        }
-        for refused in ["text/html", "application/json;q=0, */*", "application/xml", "nonsense"] {
-            assert!(!accepts(refused), "{refused}");
-        }
-        assert!(accepts_json(&HeaderMap::new()));
-    }
 }

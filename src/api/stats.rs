@@ -4,8 +4,8 @@ use super::{
     Tag,
     failure::Failure,
     health::{Build, NoErrors},
-    parameter::AcceptJson,
     payload::{Rendered, rfc3339_milliseconds},
+    request_header::AcceptJson,
 };
 use crate::{
     health::Health,

@@ -4,15 +4,16 @@ use super::{
     Tag,
     error::{ApiError, Code},
     failure::{Codes, Failure, database_codes},
-    listing::{EntityTags, Listing},
-    parameter::{AcceptJson, Query, Whole},
+    listing::Listing,
+    parameter::{Query, Whole},
     payload::RequestLimits,
+    request_header::{AcceptJson, EntityTags, Header},
 };
 use crate::{
     rendering::Rendering,
     store::{NAMES_MAX, Store},
 };
-use poem_openapi::{Object, OpenApi, param::Header};
+use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 use std::sync::Arc;
 

@@ -30,6 +30,7 @@ mod openapi;
 mod order;
 mod outage;
 mod paging;
+mod parameters;
 mod private_database;
 mod process;
 mod proxy;
