@@ -100,12 +100,12 @@ pub struct Config {
     #[arg(long, env, default_value = "auto")]
     pub log_format: LogFormat,
 
-    /// Which lines are logged: a level, or a filter such as info,chat_server=debug
+    /// Which lines are logged: a level, or a filter such as warn,chat_server=debug
     #[arg(
         long = "log",
         env = "RUST_LOG",
         value_name = "RUST_LOG",
-        default_value = "info",
+        default_value = "warn,chat_server=info",
         value_parser = log_filter
     )]
     pub log_filter: String,

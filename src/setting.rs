@@ -19,7 +19,7 @@ const ADDRESS: &str =
 const BYTES: &str = "must be 1 to 4294967295 bytes, such as 1048576, 500kB, 1MB or 1MiB";
 
 const FILTER: &str = "must be off, error, warn, info, debug or trace, also for one part of the \
-    program, such as info,chat_server=debug";
+    program, such as warn,chat_server=debug";
 
 /// An address to listen on. A name is looked up; of its addresses the first of IPv4 is taken, since
 /// that is where most clients of `localhost` go.

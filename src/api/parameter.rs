@@ -103,7 +103,10 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
         _: &mut RequestBody,
         options: ExtractParamOptions<T>,
     ) -> poem::Result<Self> {
-        let value = query_value(request.uri().query().unwrap_or_default(), options.name)?;
+        let value = match request.uri().query() {
+            Some(query) => query_value(query, options.name)?,
+            None => None,
+        };
         if let (None, Some(default)) = (&value, options.default_value) {
             return Ok(Self(default()));
         }

@@ -25,6 +25,8 @@ pub struct Reported<E> {
     next: E,
     signal: String,
     endpoint: String,
+    /// What to look at when the collector does not know the path.
+    hint: String,
     /// When the log last said that exports fail, if they do.
     warned: Mutex<Option<Instant>>,
 }
@@ -32,13 +34,20 @@ pub struct Reported<E> {
 impl<E> Reported<E> {
     /// `signal` as in the names of variables.
     pub fn new(next: E, signal: &str) -> Self {
-        let (_, endpoint) = setting(signal, "ENDPOINT").unwrap_or_default();
+        let (name, endpoint) = setting(signal, "ENDPOINT").unwrap_or_default();
+        let is_whole = name.contains(signal);
         let signal = signal.to_lowercase();
-        Self { next, signal, endpoint: without_password(&endpoint), warned: Mutex::default() }
+        let hint = if is_whole {
+            format!("{name} is a whole URL, such as http://collector:4318/v1/{signal}")
+        } else {
+            format!("/v1/{signal} is added to {name}, which is a URL such as http://collector:4318")
+        };
+        let endpoint = without_password(&endpoint);
+        Self { next, signal, endpoint, hint, warned: Mutex::default() }
     }
 
     fn report(&self, result: OTelSdkResult) -> OTelSdkResult {
-        let Self { signal, endpoint, .. } = self;
+        let Self { signal, endpoint, hint, .. } = self;
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         match (&result, *warned) {
             (Ok(()), None) => {}
@@ -49,7 +58,8 @@ impl<E> Reported<E> {
             (Err(_), Some(at)) if at.elapsed() < REMINDER_INTERVAL => {}
             (Err(cause), _) => {
                 *warned = Some(Instant::now());
-                warn!(%cause, "Cannot send {signal} to {endpoint}");
+                let hint = cause.to_string().ends_with("404").then_some(hint);
+                warn!(%cause, hint, "Cannot send {signal} to {endpoint}");
             }
         }
         result

@@ -1,15 +1,16 @@
 //! How a collector is reached, signal by signal, as far as the SDK leaves that out: which protocols
 //! there are, and whose certificates are trusted.
 
-use super::{http::Client, otlp::variable};
+use super::{http, otlp::variable};
 use anyhow::{Context, bail};
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+use reqwest::blocking;
 use std::fs;
 use url::Url;
 
 pub enum Transport {
     Grpc(ClientTlsConfig),
-    Http(Client),
+    Http(blocking::Client),
 }
 
 impl Transport {
@@ -47,7 +48,7 @@ impl Transport {
                 None => tls,
             }));
         }
-        Ok(Self::Http(Client::new(signal, certificate.as_deref())?))
+        Ok(Self::Http(http::client(signal, certificate.as_deref())?))
     }
 }
 

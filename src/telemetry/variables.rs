@@ -97,6 +97,6 @@ pub fn warn_of_unusable_values() {
             Rule::Headers => "its value, which may hold a secret,".to_owned(),
             _ => format!("{value:?}"),
         };
-        tracing::warn!("{name}: {value} is not {}; it is left out", rule.right());
+        tracing::warn!("{name}: {value} is not {}; it may be left out", rule.right());
     }
 }

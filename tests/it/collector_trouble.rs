@@ -90,9 +90,11 @@ async fn a_path_that_the_collector_does_not_know_is_said_once_with_a_hint() {
     let too_long = format!("{base}/v1/traces");
     let too_short = format!("{base}/");
     let hint = |signal: &str, log: &[Value]| {
-        let start = format!("The collector takes no {signal} at ");
-        let lines = log.iter().filter_map(|line| line["message"].as_str()?.strip_prefix(&start));
-        lines.map(str::to_owned).collect::<Vec<_>>()
+        let start = format!("Cannot send {signal} to ");
+        let is_it =
+            |line: &&Value| line["message"].as_str().is_some_and(|it| it.starts_with(&start));
+        let hints = log.iter().filter(is_it).map(|line| line["hint"].as_str().unwrap().to_owned());
+        hints.collect::<Vec<_>>()
     };
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", too_long.as_str()),
@@ -116,13 +118,9 @@ async fn a_path_that_the_collector_does_not_know_is_said_once_with_a_hint() {
     let log = server.log();
     let base = "is added to OTEL_EXPORTER_OTLP_ENDPOINT, which is a URL such as";
     let own = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT is a whole URL, such as";
-    for (signal, path, right) in [
-        ("traces", "/v1/traces/v1/traces (404)", base),
-        ("metrics", "/v1/traces/v1/metrics (404)", base),
-        ("logs", "/ (404)", own),
-    ] {
+    for (signal, right) in [("traces", base), ("metrics", base), ("logs", own)] {
         let [hint] = &hint(signal, &log)[..] else { panic!("{signal}: {log:?}") };
-        assert!(hint.starts_with(path) && hint.contains(right), "{hint}");
+        assert!(hint.contains(right), "{hint}");
     }
     let more = log.iter().filter(|line| line["target"].to_string().contains("opentelemetry"));
     assert_eq!(more.count(), 0, "{log:?}");

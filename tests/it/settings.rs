@@ -10,7 +10,7 @@ const ADDRESS: &str = "such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :808
 const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
 const TIME_OR_NONE: &str = "with its unit, such as 0s, 500ms, 10s or 2m";
 const FILE: &str = "the path of a file, such as /run/secrets/database";
-const FILTER: &str = "such as info,chat_server=debug";
+const FILTER: &str = "such as warn,chat_server=debug";
 const MYSQL: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
 const SQLITE: &str = "such as sqlite://chat.db";
 
