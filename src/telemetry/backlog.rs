@@ -15,7 +15,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{
         BatchSpanProcessor, ParentBasedSampler, Sampler, SamplingDecision, SamplingResult,
-        ShouldSample, Span, SpanData, SpanExporter, SpanProcessor,
+        ShouldSample, Span, SpanData, SpanProcessor,
     },
 };
 use std::{
@@ -63,7 +63,8 @@ impl Backlog {
         added
     }
 
-    fn remove(&self, count: usize) {
+    /// Makes room when spans have been sent, or cannot be.
+    pub fn remove(&self, count: usize) {
         self.waiting.fetch_sub(count, Ordering::Relaxed);
     }
 }
@@ -128,34 +129,6 @@ impl SpanProcessor for Admission {
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
         self.next.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.next.set_resource(resource);
-    }
-}
-
-/// Makes room when spans have been sent, or cannot be.
-#[derive(Debug)]
-pub struct Departure<E> {
-    pub backlog: Arc<Backlog>,
-    pub next: E,
-}
-
-impl<E: SpanExporter> SpanExporter for Departure<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let count = batch.len();
-        let result = self.next.export(batch).await;
-        self.backlog.remove(count);
-        result
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.next.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.next.force_flush()
     }
 
     fn set_resource(&mut self, resource: &Resource) {

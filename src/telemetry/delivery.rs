@@ -1,7 +1,7 @@
 //! Says once that a collector takes nothing, and when it does again. The SDK says it for each
 //! batch, without an address.
 
-use super::transport::setting;
+use super::{backlog::Backlog, transport::setting};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -10,7 +10,7 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tracing::{info, warn};
@@ -27,6 +27,8 @@ pub struct Reported<E> {
     endpoint: String,
     /// What to look at when the collector does not know the path.
     hint: String,
+    /// Where what is sent has waited.
+    backlog: Option<Arc<Backlog>>,
     /// When the log last said that exports fail, if they do.
     warned: Mutex<Option<Instant>>,
 }
@@ -43,7 +45,11 @@ impl<E> Reported<E> {
             format!("/v1/{signal} is added to {name}, which is a URL such as http://collector:4318")
         };
         let endpoint = without_password(&endpoint);
-        Self { next, signal, endpoint, hint, warned: Mutex::default() }
+        Self { next, signal, endpoint, hint, backlog: None, warned: Mutex::default() }
+    }
+
+    pub fn out_of(self, backlog: &Arc<Backlog>) -> Self {
+        Self { backlog: Some(Arc::clone(backlog)), ..self }
     }
 
     fn report(&self, result: OTelSdkResult) -> OTelSdkResult {
@@ -79,7 +85,12 @@ fn without_password(endpoint: &str) -> String {
 
 impl<E: SpanExporter> SpanExporter for Reported<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.report(self.next.export(batch).await)
+        let count = batch.len();
+        let result = self.next.export(batch).await;
+        if let Some(backlog) = &self.backlog {
+            backlog.remove(count);
+        }
+        self.report(result)
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {

@@ -5,7 +5,7 @@
 //! sent, where the specification would send to localhost: a small server should not talk to nobody.
 
 use super::{
-    backlog::{self, Admission, Backlog, Departure},
+    backlog::{self, Admission, Backlog},
     delivery::Reported,
     transport::{Transport, setting},
     variables::is_name,
@@ -25,10 +25,7 @@ use opentelemetry_sdk::{
     resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
     trace::{BatchConfigBuilder, BatchSpanProcessor, Config, SdkTracerProvider},
 };
-use std::{
-    env,
-    sync::{Arc, LazyLock},
-};
+use std::{env, sync::LazyLock};
 use sysinfo::System;
 use uuid::Uuid;
 
@@ -146,8 +143,7 @@ pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
     let max = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|max| max.parse().ok());
     let max = max.filter(|max| *max > 0).unwrap_or(SPANS_MAX);
     let backlog = Backlog::new(max);
-    let exporter = exporter!(SpanExporter, "TRACES")?;
-    let exporter = Departure { backlog: Arc::clone(&backlog), next: exporter };
+    let exporter = exporter!(SpanExporter, "TRACES")?.out_of(&backlog);
     let queue = BatchConfigBuilder::default().with_max_queue_size(max);
     // A batch must be full before half of the queue is, or it would wait for its time.
     let queue = match variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") {
