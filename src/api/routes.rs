@@ -1,8 +1,8 @@
 //! Which endpoint answers a path and a method.
 //!
-//! The endpoints are those that poem-openapi makes. Its own router is not used: for each request it
-//! notes the query, the path and the operation in maps that are made for that, an eighth of all
-//! that a read costs, and the path is looked up for metrics and traces anyway.
+//! The endpoints are those that poem-openapi makes. Its own router is not used: it notes the query,
+//! the path and the operation of each request in maps made for that, which cost a quarter of a
+//! read's instructions. The path is looked up for metrics and traces anyway.
 
 use super::Tag;
 use poem::{endpoint::BoxEndpoint, http::Method};
