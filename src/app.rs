@@ -66,13 +66,13 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
 /// When a setting cannot be used. What goes wrong later is waited out.
 pub async fn run(
     config: &Config,
+    url: &DatabaseUrl,
     listeners: Listeners,
     registry: &Registry,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
-    let url = DatabaseUrl::of(config)?;
-    let store = open_store(config, &url, &health)?;
+    let store = open_store(config, url, &health)?;
     let places = Places::claim(config)?;
     let connections = Arc::new(Connections::new(places.clients));
     let refusals = Arc::new(Semaphore::new(places.refusals));
@@ -146,10 +146,9 @@ pub async fn run(
 ///
 /// # Errors
 /// When a setting cannot be used or a migration fails. A database that is away is waited for.
-pub async fn migrate_only(config: &Config) -> anyhow::Result<()> {
+pub async fn migrate_only(config: &Config, url: &DatabaseUrl) -> anyhow::Result<()> {
     let health = Arc::new(Health::default());
-    let url = DatabaseUrl::of(config)?;
-    let store = open_store(config, &url, &health)?;
+    let store = open_store(config, url, &health)?;
     tokio::select! {
         reason = store.keep_ready(Migrate::Only) => anyhow::bail!("{}: {reason}", url.setting),
         state = health.database_settles() => {

@@ -2,11 +2,11 @@
 
 use crate::setting::{address, bytes, count, duration, duration_or_none, file, log_filter};
 use clap::{
-    Command as Flags, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    Arg, Command as Flags, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     error::ErrorKind,
 };
 use secrecy::SecretString;
-use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{env, ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A small chat server: people post short messages, everyone reads the latest ones.
 ///
@@ -147,7 +147,12 @@ impl Config {
     pub fn load() -> Result<Self, clap::Error> {
         // A negative number is a wrong value and not an unknown flag.
         let mut flags = Self::command().mut_args(|argument| argument.allow_hyphen_values(true));
-        let config = Self::from_arg_matches(&flags.try_get_matches_from_mut(env::args_os())?)?;
+        let matches = flags.try_get_matches_from_mut(env::args_os());
+        let matches = matches.map_err(|error| match error.kind() {
+            ErrorKind::InvalidUtf8 => flags.error(error.kind(), not_utf8(&flags)),
+            _ => error,
+        })?;
+        let config = Self::from_arg_matches(&matches)?;
         let (delay, timeout) = (config.shutdown_delay, config.shutdown_timeout);
         if !delay.is_zero() && delay >= timeout {
             let [delay, timeout] = [delay, timeout].map(humantime::format_duration);
@@ -159,6 +164,23 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// Names what is not UTF-8, which clap does not. Its value may be a secret.
+fn not_utf8(flags: &Flags) -> String {
+    let mut before = None;
+    for word in env::args_os() {
+        let shown = word.to_string_lossy();
+        let flag = shown.split('=').next().filter(|flag| flag.starts_with("--")).map(str::to_owned);
+        if word.to_str().is_none() {
+            let flag = flag.or(before).unwrap_or_else(|| "an argument".to_owned());
+            return format!("the value of {flag} is not UTF-8");
+        }
+        before = flag;
+    }
+    let is_wrong = |name: &&OsStr| env::var_os(name).is_some_and(|value| value.to_str().is_none());
+    let setting = flags.get_arguments().filter_map(Arg::get_env).find(is_wrong);
+    format!("the value of {} is not UTF-8", setting.unwrap_or_default().display())
 }
 
 impl LogFormat {

@@ -1,9 +1,9 @@
 //! The database URL, put together from the settings that hold it and its password.
 
-use crate::config::Config;
+use crate::{config::Config, setting};
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
-use std::{fs, path::Path};
+use std::path::Path;
 use url::Url;
 
 const MYSQL: &str = "mysql://USER@HOST:PORT/NAME";
@@ -39,8 +39,11 @@ impl DatabaseUrl {
 /// The text of a file, which must not be empty.
 fn content(setting: &str, path: &Path, what: &str) -> anyhow::Result<String> {
     let file = path.display();
-    let content = fs::read_to_string(path)
+    let content = setting::read(path)
         .with_context(|| format!("{setting}: cannot read {file}, which must hold {what}"))?;
+    let content = String::from_utf8(content).ok();
+    let content =
+        content.with_context(|| format!("{setting}: {file} is not UTF-8 and must hold {what}"))?;
     ensure!(!content.trim().is_empty(), "{setting}: {file} is empty and must hold {what}");
     Ok(content)
 }

@@ -5,6 +5,7 @@ use chat_server::{
     api,
     app::{self, Listeners},
     config::{Command, Config, LogFormat, Migrate},
+    database_url::DatabaseUrl,
     healthcheck,
     telemetry::{self, Telemetry},
 };
@@ -59,12 +60,14 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
+    // Before signals are waited for, so that one of them ends the process while a file is read.
+    let url = DatabaseUrl::of(config)?;
     let runtime = runtime()?;
     let telemetry = {
         let _context = runtime.enter();
         Telemetry::start(config)?
     };
-    let result = runtime.block_on(serve(config, &telemetry));
+    let result = runtime.block_on(serve(config, &url, &telemetry));
     // Off the runtime, which still has to send it.
     telemetry.stop();
     // What still runs, such as looking up the collector's name, is not waited for.
@@ -83,12 +86,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
+async fn serve(config: &Config, url: &DatabaseUrl, telemetry: &Telemetry) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     if config.migrate == Migrate::Only {
         tokio::select! {
-            result = app::migrate_only(config) => return result,
+            result = app::migrate_only(config, url) => return result,
             () = either(&mut terminate, &mut interrupt) => {
                 anyhow::bail!("stopped before the database was migrated");
             }
@@ -104,7 +107,7 @@ async fn serve(config: &Config, telemetry: &Telemetry) -> anyhow::Result<()> {
         warn!("Second signal: stopping at once");
         std::process::exit(130);
     });
-    app::run(config, listeners, &telemetry.registry, async { drop(stopped.await) }).await
+    app::run(config, url, listeners, &telemetry.registry, async { drop(stopped.await) }).await
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

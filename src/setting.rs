@@ -3,15 +3,27 @@
 
 use bytesize::ByteSize;
 use std::{
+    fs::File,
+    io::{self, Read},
     net::{SocketAddr, ToSocketAddrs},
     ops::RangeInclusive,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// The longest time that can be set. What is meant to be longer is meant to be something else.
 const DURATION_MAX: Duration = Duration::from_hours(24);
+
+/// How long reading a file may take. What a pipe brings can come from another machine, but one to
+/// which nothing ever writes must not hold up the start for ever.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The maximum number of bytes of a file: more than all certificates of a system have. A device
+/// such as /dev/zero has no end.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 const ADDRESS: &str =
     "must be HOST:PORT, such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081 for every host";
@@ -45,6 +57,30 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("must be the path of a file, such as /run/secrets/database".to_owned()),
         path => Ok(path.into()),
+    }
+}
+
+/// Reads a file that a setting names.
+///
+/// # Errors
+/// Also when it does not end: in time, or at all.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    let path = path.to_owned();
+    thread::spawn(move || {
+        let mut content = Vec::new();
+        let read = File::open(path)
+            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content))
+            .map(|_| content);
+        // When this took too long, the receiver is gone.
+        let _ = sender.send(read);
+    });
+    match receiver.recv_timeout(READ_TIMEOUT) {
+        Ok(Ok(content)) if content.len() as u64 > FILE_BYTES_MAX => {
+            Err(io::Error::other("it has more than 1 MiB"))
+        }
+        Ok(result) => result,
+        Err(_) => Err(io::Error::other(format!("it did not end within {READ_TIMEOUT:?}"))),
     }
 }
 

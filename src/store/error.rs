@@ -1,7 +1,10 @@
 //! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
 
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
-use std::{io, sync::Arc};
+use std::{
+    io::{self, ErrorKind},
+    sync::Arc,
+};
 use tokio::sync::TryAcquireError;
 
 /// Why a store call has no result.
@@ -106,16 +109,25 @@ impl Trouble {
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::Tls(_) => Some(Self::TlsFailed),
-            sqlx::Error::Io(error) if is_tls_error(error) => Some(Self::TlsFailed),
-            sqlx::Error::Io(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
+            sqlx::Error::Io(error) => Some(Self::of_io(error)),
+            sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Some(Self::Unreachable)
+            }
             // Nobody gave a connection back in time.
             sqlx::Error::PoolTimedOut => Some(Self::Busy),
             sqlx::Error::Database(error) => Self::of_database(error.as_ref()),
             sqlx::Error::Migrate(error) => Some(Self::of_migration(error)),
             _ => None,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            _ if is_tls_error(error) => Self::TlsFailed,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            // The system's own errors of this kind are about a server's socket.
+            ErrorKind::NotFound if error.get_ref().is_some() => Self::DatabaseMissing,
+            _ => Self::Unreachable,
         }
     }
 
@@ -226,6 +238,9 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_told_from_a_busy_database() {
         assert_eq!(Trouble::of_mysql(1114), Some(Trouble::Full));
+        // As when there is no room for one more file.
+        let no_file = sqlx::Error::Io(ErrorKind::StorageFull.into());
+        assert_eq!(Trouble::of(&no_file), Some(Trouble::Full));
         let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         database.execute("pragma max_page_count = 2; create table t (x)").await.unwrap();
         let error = database.execute("insert into t values (zeroblob(100000))").await.unwrap_err();

@@ -1,6 +1,6 @@
 //! Reading a MySQL URL. What cannot be used in it is named; its user and password never are.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use log::LevelFilter;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sqlx::{
@@ -8,12 +8,14 @@ use sqlx::{
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
 use std::{fs, time::Duration};
-use url::{Position, Url};
+use url::{ParseError, Position, Url};
 
 const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
 
 const NOT_ENCODED: &str = "it is not mysql://USER:PASSWORD@HOST:PORT/NAME with the characters \
     /?#[]@:% of USER and PASSWORD percent-encoded";
+
+const PORT: &str = "it must be from 1 to 65535, such as 3306";
 
 const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
@@ -22,12 +24,21 @@ const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "perf
 /// # Errors
 /// When a part of the URL cannot be used.
 pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOptions)> {
-    let mut url = Url::parse(url).context(NOT_ENCODED)?;
+    let mut url = Url::parse(url).map_err(|error| complaint(url, error))?;
     // What follows such a character is no name of a database and no parameter, but the rest of the
     // password, which must not be shown.
     let is_encoded = !url[Position::BeforePath..].contains('@') && url.fragment().is_none();
     ensure!(is_encoded, NOT_ENCODED);
+    let has_socket = url.query_pairs().any(|(name, _)| name == "socket");
+    let host = url.host_str().unwrap_or_default();
+    ensure!(!host.is_empty() || has_socket, "it names no host; it is {EXAMPLE}");
+    ensure!(!url.as_str().contains("%00"), "it has a NUL byte (%00), which no part of it may have");
+    ensure!(url.port() != Some(0), "its port is 0; {PORT}");
     check_parameters(&url)?;
+    ensure!(
+        !url.path().trim_start_matches('/').contains('/'),
+        "its NAME has a slash; it is {EXAMPLE}"
+    );
     let options = connect_options(&url)?;
     let database = options.get_database().unwrap_or_default();
     ensure!(!database.is_empty(), "it names no database; it is {EXAMPLE}");
@@ -38,6 +49,19 @@ pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOpti
     url.set_path("");
     let server = connect_options(&url)?;
     Ok((options, server))
+}
+
+/// What is wrong with a URL that cannot be read at all. A part of it that looks like a port may be
+/// one of the password, so it is not shown.
+fn complaint(url: &str, error: ParseError) -> anyhow::Error {
+    let authority = url.find("//").map_or(url, |start| &url[start + 2..]);
+    let rest = authority.find(['/', '?', '#']).map_or("", |end| &authority[end..]);
+    match error {
+        _ if rest.contains('@') => anyhow!(error).context(NOT_ENCODED),
+        ParseError::InvalidPort => anyhow!("its port is not a number; {PORT}"),
+        ParseError::EmptyHost => anyhow!("it names no host; it is {EXAMPLE}"),
+        error => anyhow!(error).context(NOT_ENCODED),
+    }
 }
 
 /// What the database refuses of the URL, which no retry can change: a character set, a collation, a
@@ -59,39 +83,58 @@ fn connect_options(url: &Url) -> anyhow::Result<MySqlConnectOptions> {
     Ok(options.pipes_as_concat(false).no_engine_substitution(false))
 }
 
-/// A parameter that is misspelt would otherwise be left out, and with it TLS.
+/// A parameter that is misspelt would otherwise be left out, and with it TLS; of one that is there
+/// twice, the first would be.
 fn check_parameters(url: &Url) -> anyhow::Result<()> {
-    let (mut certificate, mut key) = (false, false);
+    let mut seen = Vec::new();
+    let mut verifies = false;
     for (name, value) in url.query_pairs() {
-        match &*name {
-            "ssl-mode" | "sslmode" => ensure!(
-                value.parse::<MySqlSslMode>().is_ok(),
-                "{name}={value} is not known: \
-                 it is DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
-            ),
-            "ssl-ca" | "sslca" => check_certificates(&name, &value)?,
-            "ssl-cert" | "sslcert" => {
-                check_certificates(&name, &value)?;
-                certificate = true;
+        let parameter = match &*name {
+            "sslmode" => "ssl-mode",
+            "sslca" => "ssl-ca",
+            "sslcert" => "ssl-cert",
+            "sslkey" => "ssl-key",
+            "time-zone" => "timezone",
+            name => name,
+        };
+        ensure!(!seen.iter().any(|it| it == parameter), "it has {parameter} twice; leave one out");
+        seen.push(parameter.to_owned());
+        match parameter {
+            "ssl-mode" => {
+                let mode = value.parse().ok().with_context(|| {
+                    format!(
+                        "{name}={value} is not known: \
+                         it is DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"
+                    )
+                })?;
+                verifies = matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
             }
-            "ssl-key" | "sslkey" => {
+            "ssl-ca" | "ssl-cert" => check_certificates(&name, &value)?,
+            "ssl-key" => {
                 PrivateKeyDer::from_pem_slice(&content(&name, &value)?).ok().with_context(
                     || format!("{name}={value}: the file holds no private key in PEM format"),
                 )?;
-                key = true;
             }
             "statement-cache-capacity" => ensure!(
                 value.parse::<usize>().is_ok(),
                 "{name}={value} is not a whole number, such as 100"
             ),
-            "socket" | "charset" | "collation" | "timezone" | "time-zone" => {}
+            "socket" | "charset" | "collation" | "timezone" => {}
             _ => bail!(
                 "the parameter {name} is not known: there are ssl-mode, ssl-ca, ssl-cert, \
                  ssl-key, socket, charset, collation, timezone and statement-cache-capacity"
             ),
         }
     }
-    ensure!(certificate == key, "ssl-cert and ssl-key go together, and one of them is missing");
+    let has = |parameter| seen.iter().any(|it| it == parameter);
+    ensure!(
+        has("ssl-cert") == has("ssl-key"),
+        "ssl-cert and ssl-key go together, and one of them is missing"
+    );
+    ensure!(
+        verifies || !has("ssl-ca"),
+        "ssl-ca has no effect without ssl-mode=VERIFY_IDENTITY or VERIFY_CA"
+    );
     Ok(())
 }
 
@@ -105,6 +148,10 @@ fn check_certificates(name: &str, file: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each new connection reads the file again, which could not be done with a pipe.
 fn content(name: &str, file: &str) -> anyhow::Result<Vec<u8>> {
-    fs::read(file).with_context(|| format!("{name}={file}: cannot read the file"))
+    let cannot_read = || format!("{name}={file}: cannot read the file");
+    let is_file = fs::metadata(file).with_context(cannot_read)?.is_file();
+    ensure!(is_file, "{name}={file} is not a regular file, which each new connection could read");
+    fs::read(file).with_context(cannot_read)
 }

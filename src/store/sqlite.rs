@@ -69,6 +69,11 @@ impl Sqlite {
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
+        let prepared = self.open_and_migrate(migrate).await;
+        prepared.map_err(|error| sqlite_file::explain(error, &self.path(), migrate))
+    }
+
+    async fn open_and_migrate(&self, migrate: Migrate) -> sqlx::Result<()> {
         let old = self.pools();
         if old.file.is_some() && file_id(&self.path()).await.ok() != old.file {
             // SQLite removes its side files with the last connection; a new database must not find

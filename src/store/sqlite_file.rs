@@ -1,4 +1,4 @@
-//! The file of SQLite: what a URL says of it, and why it can never be opened.
+//! The file of SQLite: what a URL says of it, and why it cannot be opened.
 
 use super::{database::Database, error::sqlite_code, mysql_url};
 use crate::config::Migrate;
@@ -6,8 +6,8 @@ use anyhow::{Context, ensure};
 use sqlx::sqlite::SqliteConnectOptions;
 use std::{
     ffi::OsString,
-    fs::{self, OpenOptions},
-    io::ErrorKind,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -20,52 +20,118 @@ pub fn parse(url: &str) -> anyhow::Result<SqliteConnectOptions> {
         "{url} names no file; it is sqlite://FILE, such as sqlite://chat.db"
     );
     ensure!(
+        !parameters.contains("mode=ro") && !parameters.contains("immutable"),
+        "{url} opens the file for reading only, and posts are written; leave that parameter out"
+    );
+    ensure!(
+        parameters != "mode=rw",
+        "{url} does not create the file; leave that parameter out, or set MIGRATE=off, with which \
+         another process creates it"
+    );
+    ensure!(
         !file.ends_with(":memory:") && !parameters.contains("mode=memory"),
         "{url} is an in-memory database, which each connection would have for itself; name a file, \
          such as sqlite://chat.db"
     );
     ensure!(
-        !parameters.contains("mode=ro") && !parameters.contains("immutable"),
-        "{url} opens the file for reading only, and posts are written; leave that parameter out"
-    );
-    ensure!(
-        matches!(parameters, "" | "mode=rw" | "mode=rwc"),
+        matches!(parameters, "" | "mode=rwc"),
         "{url}: {parameters} is not known; it is sqlite://FILE, such as sqlite://chat.db"
     );
-    let options = file.parse().ok();
-    options.with_context(|| format!("{url} is not UTF-8 when its percent-encoding is undone"))
+    let options: Option<SqliteConnectOptions> = file.parse().ok();
+    let options = options
+        .with_context(|| format!("{url} is not UTF-8 when its percent-encoding is undone"))?;
+    let name = options.get_filename().as_os_str().as_encoded_bytes();
+    ensure!(!name.contains(&0), "{url} has a NUL byte (%00), which no name of a file may have");
+    ensure!(
+        !name.ends_with(b"/"),
+        "{url} ends with a slash, as a directory does; name a file, such as sqlite://chat.db"
+    );
+    ensure!(
+        !name.starts_with(b"file:") && !name.ends_with(b":memory:"),
+        "{url} has a name with a meaning of its own in SQLite; name a file, such as \
+         sqlite://chat.db"
+    );
+    Ok(options)
+}
+
+/// The error with the reason of the system, which SQLite keeps to itself.
+pub fn explain(error: sqlx::Error, file: &Path, migrate: Migrate) -> sqlx::Error {
+    // PERM, READONLY, CANTOPEN.
+    if !matches!(sqlite_code(&error).map(|code| code & 0xff), Some(3 | 8 | 14)) {
+        return error;
+    }
+    match try_to_write(file, migrate != Migrate::Off) {
+        Ok(()) => error,
+        Err(reason) => reason.into(),
+    }
+}
+
+/// Opens the file for writing, and creates one beside it, as SQLite does for its log.
+fn try_to_write(file: &Path, create: bool) -> io::Result<()> {
+    match open(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Err(_) if !create && folder(file).exists() => {
+            let missing = format!(
+                "{} does not exist, and MIGRATE=off leaves it to another process to create it",
+                file.display()
+            );
+            return Err(io::Error::new(ErrorKind::NotFound, missing));
+        }
+        // SQLite follows the link, and could not create what it leads to.
+        Err(error) if file.is_symlink() => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    for side in ["-journal", "-wal", "-shm"].map(|suffix| beside(file, suffix)) {
+        if side.exists() {
+            let named = |error: io::Error| format!("{}: {error}", side.display());
+            open(&side).map_err(|error| io::Error::new(error.kind(), named(error)))?;
+        }
+    }
+    // Under a name of its own: one of SQLite's could be in use by another process before it is
+    // removed.
+    let trial = beside(file, &format!("-{:016x}", fastrand::u64(..)));
+    File::create_new(&trial)?;
+    fs::remove_file(trial)
+}
+
+fn open(file: &Path) -> io::Result<()> {
+    OpenOptions::new().read(true).write(true).open(file).map(drop)
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    [file.as_os_str(), suffix.as_ref()].into_iter().collect::<OsString>().into()
+}
+
+fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Why no retry can open the database, if that is so: the setting is wrong, or the directory. A
 /// full disk is not of this kind, and a database server can be repaired where it is.
-pub fn beyond_repair(database: &Database, error: &sqlx::Error, migrate: Migrate) -> Option<String> {
+pub fn beyond_repair(database: &Database, error: &sqlx::Error) -> Option<String> {
     let Database::Sqlite(database) = database else { return mysql_url::refusal(error) };
-    let (file, create) = (database.path(), migrate != Migrate::Off);
+    let file = database.path();
     let shown = file.display();
     if let Some(kind) = fs::metadata(&file).ok().filter(|metadata| !metadata.is_file()) {
         let kind = if kind.is_dir() { "a directory" } else { "a device or a pipe" };
         return Some(format!("{shown} is {kind}; name a file"));
     }
+    if let sqlx::Error::Io(error) = error {
+        return cannot_write(&file, error);
+    }
     match sqlite_code(error)? & 0xff {
         // CORRUPT, NOTADB.
         11 => Some(format!("{shown} is damaged ({error}); restore a backup, or name another file")),
         26 => Some(format!("{shown} is not an SQLite database; name another file")),
-        // PERM, READONLY, CANTOPEN.
-        3 | 8 | 14 => cannot_write(&file, create).or_else(|| {
-            // It is created beside the file when that is opened.
-            let log = [file.as_os_str(), "-wal".as_ref()].into_iter().collect::<OsString>();
-            cannot_write(&PathBuf::from(log), create)
-        }),
         _ => None,
     }
 }
 
-/// Opens the file as SQLite does, which keeps the reason of the system to itself.
-fn cannot_write(file: &Path, create: bool) -> Option<String> {
-    let opened = OpenOptions::new().read(true).write(true).create(create).open(file);
-    let error = opened.err()?;
-    let (shown, folder) = (file.display(), file.parent().unwrap_or(file));
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+fn cannot_write(file: &Path, error: &io::Error) -> Option<String> {
+    let (shown, folder) = (file.display(), folder(file));
     match error.kind() {
         ErrorKind::NotFound if !folder.exists() => Some(format!(
             "{shown} cannot be created, because the directory {} does not exist; create it, or \
@@ -73,14 +139,19 @@ fn cannot_write(file: &Path, create: bool) -> Option<String> {
             folder.display()
         )),
         // Another process may create it.
-        ErrorKind::NotFound if !create => None,
+        ErrorKind::NotFound if error.get_ref().is_some() => None,
         ErrorKind::NotFound
         | ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem
         | ErrorKind::NotADirectory
-        | ErrorKind::InvalidFilename => Some(format!(
-            "{shown} cannot be opened for writing: {error}; name a file that this user can write"
-        )),
+        | ErrorKind::IsADirectory
+        | ErrorKind::InvalidFilename => Some(unusable(file, error)),
+        _ if error.raw_os_error() == Some(libc::ELOOP) => Some(unusable(file, error)),
         _ => None,
     }
+}
+
+fn unusable(file: &Path, error: &io::Error) -> String {
+    let file = file.display();
+    format!("{file} cannot be opened for writing: {error}; name a file that this user can write")
 }

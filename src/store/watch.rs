@@ -42,7 +42,7 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
             }
             Err(cause) => {
                 let never_served = health.served_since().is_none();
-                if never_served && let Some(reason) = beyond_repair(database, &cause, migrate) {
+                if never_served && let Some(reason) = beyond_repair(database, &cause) {
                     return reason;
                 }
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);

@@ -2,10 +2,11 @@
 //! there are, and whose certificates are trusted.
 
 use super::{http, otlp::variable};
+use crate::setting::read;
 use anyhow::{Context, bail};
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use reqwest::blocking;
-use std::fs;
+use std::path::Path;
 use url::Url;
 
 pub enum Transport {
@@ -37,7 +38,8 @@ impl Transport {
         }
         let certificate = match setting(signal, "CERTIFICATE") {
             Some((name, file)) => {
-                Some(fs::read(&file).with_context(|| format!("{name}: cannot read {file}"))?)
+                let content = read(Path::new(&file));
+                Some(content.with_context(|| format!("{name}: cannot read {file}"))?)
             }
             None => None,
         };

@@ -1,6 +1,7 @@
 //! Values of `OTEL_*` variables that the SDK would pass over, most of them in silence.
 
 use super::otlp::variable;
+use std::env;
 
 /// What a value must be.
 enum Rule {
@@ -98,5 +99,11 @@ pub fn warn_of_unusable_values() {
             _ => format!("{value:?}"),
         };
         tracing::warn!("{name}: {value} is not {}; it may be left out", rule.right());
+    }
+    for (name, value) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("OTEL_") && value.to_str().is_none() {
+            tracing::warn!("{name}: its value is not UTF-8; it is left out");
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
+use std::{collections::BTreeSet, process::Command};
 
 #[tokio::test]
 async fn a_file_that_is_deleted_is_created_again() {
@@ -72,6 +73,10 @@ async fn a_file_that_no_retry_can_open_ends_the_process_and_is_named() {
     std::fs::write(at("text"), "This is no database, and it is longer than a header.".repeat(30))
         .unwrap();
     let long = "x".repeat(300);
+    std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+    std::os::unix::fs::symlink("missing/chat.db", at("lost")).unwrap();
+    std::fs::create_dir(at("side-journal")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
     for (file, expected) in [
         (at("missing/chat.db"), format!("because the directory {} does not exist", at("missing"))),
         (folder.path().display().to_string(), "is a directory; name a file".to_owned()),
@@ -79,13 +84,18 @@ async fn a_file_that_no_retry_can_open_ends_the_process_and_is_named() {
         ("/dev/null".to_owned(), "is a device or a pipe; name a file".to_owned()),
         (at("text/chat.db"), "Not a directory (os error 20); name a file".to_owned()),
         (at(&long), "File name too long".to_owned()),
+        (at("loop"), "Too many levels of symbolic links (os error 40); name a file".to_owned()),
+        (at("loop/chat.db"), "Too many levels of symbolic links".to_owned()),
+        (at("lost"), "cannot be opened for writing: No such file or directory".to_owned()),
+        (at("side"), format!("{}: Is a directory (os error 21)", at("side-journal"))),
+        (at("pipe"), "is a device or a pipe; name a file".to_owned()),
         // Where not even root may create files.
         ("/sys/chat.db".to_owned(), "cannot be opened for writing: Permission denied".to_owned()),
     ] {
         let url = format!("sqlite://{file}");
         for migrate in ["auto", "only", "off"] {
-            if migrate == "off" && file.starts_with("/sys") {
-                // Another process could create that file; this one may not try.
+            if migrate == "off" && (file.starts_with("/sys") || file.ends_with("lost")) {
+                // Another process could create these; this one may not try.
                 continue;
             }
             let message = last_words(&[("DATABASE_URL", &url), ("MIGRATE", migrate)]).await;
@@ -94,7 +104,28 @@ async fn a_file_that_no_retry_can_open_ends_the_process_and_is_named() {
             assert!(message.contains(&expected), "{migrate}: {message}");
         }
     }
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing was left there");
+    let left = std::fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name());
+    let left: BTreeSet<_> = left.map(|name| name.into_string().unwrap()).collect();
+    // SQLite creates the file itself before it looks for its journal.
+    let expected = ["text", "loop", "lost", "pipe", "side", "side-journal"].map(Into::into);
+    assert_eq!(left, BTreeSet::from(expected), "nothing was left there by looking for the reason");
+}
+
+#[tokio::test]
+async fn with_migrate_off_a_file_that_is_absent_is_waited_for_and_not_created() {
+    let database = TestDatabase::sqlite();
+    let flags = ["--database-url", database.url.as_str(), "--migrate", "off"];
+    let server = Process::start(&flags).await;
+    let waiting =
+        || server.log().into_iter().find(|line| line["message"] == "Waiting for the database");
+    eventually("the log says so", || async { waiting().is_some() }).await;
+    let waiting = waiting().unwrap();
+    assert_eq!(waiting["db.trouble"], "database_missing", "{waiting}");
+    let cause = waiting["cause"].to_string();
+    assert!(cause.contains("chat.db does not exist, and MIGRATE=off"), "{waiting}");
+    assert!(!database.path().exists());
+    Process::migrate(&flags[..2]).await;
+    server.wait_until_ready().await;
 }
 
 #[tokio::test]

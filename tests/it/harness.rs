@@ -4,6 +4,7 @@
 use chat_server::{
     app::{self, Listeners},
     config::Config,
+    database_url::DatabaseUrl,
 };
 use clap::Parser;
 use prometheus::Registry;
@@ -145,11 +146,13 @@ impl TestApp {
     pub async fn launch(url: &str, flags: &[&str]) -> Self {
         let fixed = ["chat-server", "--listen-addr", "127.0.0.1:0", "--database-url", url];
         let config = Config::parse_from(fixed.iter().chain(flags));
+        let url = DatabaseUrl::of(&config).unwrap();
         let listeners = Listeners::bind(&config).await.unwrap();
         let (address, ops_address) = (listeners.public_addr().unwrap(), listeners.ops_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            app::run(&config, listeners, &Registry::new(), async { drop(stopped.await) }).await
+            app::run(&config, &url, listeners, &Registry::new(), async { drop(stopped.await) })
+                .await
         });
         Self { address, ops_address, client: client(), stop: Some(stop), task }
     }

@@ -35,6 +35,7 @@ mod private_database;
 mod process;
 mod proxy;
 mod sequence;
+mod setting_files;
 mod settings;
 mod slow_heads;
 mod stats;

@@ -3,8 +3,15 @@
 
 use crate::{harness::PATIENCE, process::command, tidy};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt};
 use tokio::time::timeout;
+
+/// The path of a file that holds neither a certificate nor a key.
+macro_rules! no_pem {
+    () => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")
+    };
+}
 
 const ADDRESS: &str = "such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081";
 const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
@@ -57,33 +64,55 @@ const WRONG: [(&str, &[&str], &str); 22] = [
 ];
 
 /// Database URLs, whose value is shown only where it cannot hold a password.
-const WRONG_URLS: [(&str, &str); 25] = [
+const WRONG_URLS: [(&str, &str); 47] = [
     // Not the default: a secret that is empty by mistake must not lead to another database.
     ("", SQLITE),
     ("chat.db", SQLITE),
     ("postgres://u:geheim@h/d", MYSQL),
     ("mysql://u:geheim@h", "it names no database; it is mysql://"),
-    ("mysql://u:geheim@h:x/d", "PASSWORD percent-encoded: invalid port number"),
+    ("mysql://u:geheim@h/d/e", "its NAME has a slash; it is mysql://"),
+    ("mysql://u:geheim@h/d/", "its NAME has a slash; it is mysql://"),
+    ("mysql:d", "it names no host; it is mysql://"),
+    ("mysql:///d", "it names no host; it is mysql://"),
+    ("mysql://u:geheim@/d", "it names no host; it is mysql://"),
+    ("mysql://u:geheim@h:99999/d", "its port is not a number; it must be from 1 to 65535"),
+    ("mysql://u:geheim@h:x/d", "its port is not a number; it must be from 1 to 65535"),
+    ("mysql://u:geheim@h:-1/d", "its port is not a number; it must be from 1 to 65535"),
+    ("mysql://u:geheim@h:0/d", "its port is 0; it must be from 1 to 65535, such as 3306"),
     ("mysql://u:ge/heim@h/d", "PASSWORD percent-encoded: invalid port number"),
     ("mysql://u:12/geheim@h/d", "PASSWORD percent-encoded"),
+    ("mysql://u:99999/geheim@h/d", "PASSWORD percent-encoded"),
     ("mysql://u:12?geheim@h/d", "PASSWORD percent-encoded"),
     ("mysql://u:12/d#geheim@h/d", "PASSWORD percent-encoded"),
+    ("mysql://u:geheim@a b/d", "PASSWORD percent-encoded: invalid"),
     ("mysql://u:%ff@h/d", "is not UTF-8 when its percent-encoding is undone"),
+    ("mysql://u:geheim@h/d%00", "it has a NUL byte (%00)"),
     ("mysql://u:geheim@h/mysql", "it names mysql, which belongs to the database server"),
     ("mysql://u:geheim@h/d?sslmode=x", "sslmode=x is not known: it is DISABLED, PREFERRED"),
     ("mysql://u:geheim@h/d?ssl-mod=REQUIRED", "the parameter ssl-mod is not known: there are"),
+    ("mysql://u:geheim@h/d?ssl-mode=REQUIRED&ssl-mode=DISABLED", "it has ssl-mode twice"),
+    ("mysql://u:geheim@h/d?ssl-mode=REQUIRED&sslmode=DISABLED", "it has ssl-mode twice"),
+    ("mysql://u:geheim@h/d?socket=a&socket=b", "it has socket twice; leave one out"),
     ("mysql://u:geheim@h/d?ssl-ca=/nowhere", "ssl-ca=/nowhere: cannot read the file"),
-    ("mysql://u:geheim@h/d?ssl-ca=/dev/null", "ssl-ca=/dev/null: the file holds no certificate"),
+    ("mysql://u:geheim@h/d?ssl-ca=/dev/zero", "ssl-ca=/dev/zero is not a regular file"),
+    (concat!("mysql://u:geheim@h/d?ssl-ca=", no_pem!()), "Cargo.toml: the file holds no certif"),
     ("mysql://u:geheim@h/d?ssl-cert=/nowhere", "ssl-cert=/nowhere: cannot read the file"),
-    ("mysql://u:geheim@h/d?ssl-key=/dev/null", "ssl-key=/dev/null: the file holds no private key"),
+    (concat!("mysql://u:geheim@h/d?ssl-key=", no_pem!()), "Cargo.toml: the file holds no private"),
     ("mysql://u:geheim@h/d?statement-cache-capacity=-1", "capacity=-1 is not a whole number"),
     ("sqlite://", "sqlite:// names no file; it is sqlite://FILE"),
     ("sqlite::memory:", "sqlite::memory: is an in-memory database"),
+    ("sqlite://%3Amemory:", "has a name with a meaning of its own in SQLite"),
+    ("sqlite://file:chat.db", "has a name with a meaning of its own in SQLite"),
     ("sqlite://chat.db?mode=memory", "sqlite://chat.db?mode=memory is an in-memory database"),
     ("sqlite://chat.db?mode=ro", "sqlite://chat.db?mode=ro opens the file for reading only"),
+    ("sqlite://chat.db?mode=rw", "sqlite://chat.db?mode=rw does not create the file; leave"),
     ("sqlite://chat.db?vfs=x", "sqlite://chat.db?vfs=x: vfs=x is not known"),
     ("sqlite://chat.db?foo=1", "sqlite://chat.db?foo=1: foo=1 is not known"),
     ("sqlite://%ff", "sqlite://%ff is not UTF-8"),
+    ("sqlite://chat.db%00", "sqlite://chat.db%00 has a NUL byte (%00)"),
+    ("sqlite://chat.db/", "sqlite://chat.db/ ends with a slash, as a directory does; name a file"),
+    ("sqlite://chat.db%2F", "ends with a slash, as a directory does; name a file"),
+    ("sqlite:chat.db/", "ends with a slash, as a directory does; name a file"),
 ];
 
 /// What it says before it ends, all of it.
@@ -134,6 +163,41 @@ async fn a_wrong_flag_is_a_wrong_value_even_when_it_is_negative() {
     let output = command(&["--write-queue", "-1"]).output().await.unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("'-1' for '--write-queue <WRITE_QUEUE>': must be a whole"), "{said}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_utf8_is_named_by_its_setting() {
+    let said = async |mut command: tokio::process::Command, code| {
+        let output = timeout(PATIENCE, command.output()).await.expect("it ends").unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let wrong = OsStr::from_bytes(b"\xff");
+    for setting in tidy::settings() {
+        let mut command = command(&[]);
+        command.env(&setting, wrong);
+        let message = said(command, 2).await;
+        // Of a word that is one of a few, clap itself says what is right.
+        let is_named = message.contains(&format!("the value of {setting} is not UTF-8"))
+            || message.contains(&format!("<{setting}>' [possible values: "));
+        assert!(is_named, "{message}");
+    }
+    for (flags, expected) in [
+        (&[b"--database-url".as_slice(), b"geheim\xff"][..], "the value of --database-url is"),
+        (&[b"--database-url=geheim\xff"], "the value of --database-url is not UTF-8"),
+        (&[b"--migrate", b"auto", b"--log=\xff"], "the value of --log is not UTF-8"),
+    ] {
+        let mut command = command(&[]);
+        command.args(flags.iter().map(|flag| OsStr::from_bytes(flag)));
+        let message = said(command, 2).await;
+        assert!(message.contains(expected) && !message.contains("geheim"), "{message}");
+    }
+    // A collector is not worth ending for.
+    let mut command = command(&["--listen-addr", "127.0.0.1:0", "--database-url", "no url"]);
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", wrong);
+    let message = said(command, 1).await;
+    let expected = "OTEL_EXPORTER_OTLP_ENDPOINT: its value is not UTF-8; it is left out";
+    assert!(message.contains(expected), "{message}");
 }
 
 #[tokio::test]
