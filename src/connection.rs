@@ -5,7 +5,12 @@
 //! and the service note what the connection is doing, and a timer looks at the note when it could
 //! have run out.
 
-use crate::{api, framing, health::Health};
+use crate::{
+    api::{self, Code},
+    framing,
+    health::Health,
+    socket::{Doing, Note, Watched},
+};
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -17,21 +22,23 @@ use poem::{
 use std::{
     convert::Infallible,
     future::poll_fn,
-    io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    sync::{Mutex, PoisonError},
+    task::{Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, join},
+    io::{AsyncReadExt, AsyncWriteExt, join},
     net::TcpStream,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Most bytes of a request's head, which is also all that hyper buffers of a body ahead of us.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Most headers of a request, as hyper has it by default.
+const HEADERS_MAX: usize = 100;
 
 /// Most bytes that are read and thrown away after the last answer, for clients that read no answer
 /// before they have sent everything: closing at once would reset the connection under the answer.
@@ -53,35 +60,6 @@ pub struct Patience {
     pub idle: Duration,
 }
 
-/// What a connection is doing, and since when.
-#[derive(Clone, Copy, Debug)]
-enum Doing {
-    /// Waiting for a request, or taking its answer; since the last sign of life.
-    Idle(Instant),
-    /// Sending a request's head; since its first byte.
-    Asking(Instant),
-    /// Waiting for us. A handler has time limits of its own.
-    Served,
-}
-
-#[derive(Clone, Debug)]
-struct Note(Arc<Mutex<Doing>>);
-
-impl Note {
-    fn get(&self) -> MutexGuard<'_, Doing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When patience ends, if nothing changes.
-    fn deadline(&self, patience: Patience) -> Option<Instant> {
-        match *self.get() {
-            Doing::Idle(since) => Some(since + patience.idle),
-            Doing::Asking(since) => Some(since + patience.head),
-            Doing::Served => None,
-        }
-    }
-}
-
 /// Serves a connection until its client leaves, its time is over, or `stop` resolves and the
 /// requests under way are answered. Returns the socket when the last answer is written, for
 /// [`linger`].
@@ -97,7 +75,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
     let local = stream.local_addr().ok()?;
     // Small answers must not wait for the acknowledgement of the ones before them.
     let _ = stream.set_nodelay(true);
-    let note = Note(Arc::new(Mutex::new(Doing::Idle(Instant::now()))));
+    let note = Note::new();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         *note.get() = Doing::Served;
         let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
@@ -117,7 +95,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
             Ok::<_, Infallible>(hyper::Response::from(response))
         })
     });
-    let stream = Watched { stream, note: note.clone() };
+    let stream = Watched::new(stream, note.clone());
     let mut connection = http1::Builder::new()
         .keep_alive(keep_alive)
         // Who has nothing more to send may still want the answer.
@@ -157,32 +135,53 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
     })
     .await;
     let parts = connection.into_parts();
-    let stream = parts.io.into_inner().stream;
-    if let Some(result) = served {
-        return result.ok().map(|()| stream);
+    let stream = parts.io.into_inner().into_inner();
+    match served {
+        Some(Ok(())) => return Some(stream),
+        Some(Err(error)) if error.is_parse() => {
+            return Some(Box::pin(refuse(stream, refusal_of(&error))).await);
+        }
+        Some(Err(_)) => return None,
+        None => {}
     }
     // While a head is read, hyper has nothing left to write. A line end alone does not begin one:
     // old clients send it after a body.
     let asking = matches!(*note.get(), Doing::Asking(_));
     if asking && !parts.read_buf.trim_ascii().is_empty() {
+        let detail =
+            format!("The head of the request was not complete within {:?}.", patience.head);
+        let response = api::refuse_head(Code::RequestTimeout, detail);
         // In a box, because every connection would otherwise have room for it.
-        return Some(Box::pin(refuse_late_head(stream, patience.head)).await);
+        return Some(Box::pin(refuse(stream, response)).await);
     }
     None
 }
 
-/// Tells a client that the head of its request took too long. hyper writes the response, as it
-/// writes all others, to a request that has arrived.
-async fn refuse_late_head(mut stream: TcpStream, limit: Duration) -> TcpStream {
+/// The response to a head that hyper cannot read. Its own one has no body.
+fn refusal_of(error: &hyper::Error) -> Response {
+    if error.is_parse_too_large() {
+        let detail =
+            format!("A head may have up to {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers.");
+        api::refuse_head(Code::HeadTooLarge, detail)
+    } else {
+        let detail = format!("The head of the request cannot be read: {error}.");
+        api::refuse_head(Code::MalformedRequest, detail)
+    }
+}
+
+/// Sends a response without a request. hyper writes it, as it writes all others, to a request that
+/// has arrived.
+async fn refuse(mut stream: TcpStream, response: Response) -> TcpStream {
     let stand_in = &b"GET / HTTP/1.1\r\n\r\n"[..];
-    let service =
-        service_fn(
-            |_| async move { Ok::<_, Infallible>(hyper::Response::from(api::late_head(limit))) },
-        );
-    let response = http1::Builder::new()
+    let response = Mutex::new(Some(response));
+    let service = service_fn(|_| {
+        let response = response.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async { Ok::<_, Infallible>(hyper::Response::from(response.unwrap_or_default())) }
+    });
+    let sent = http1::Builder::new()
         .half_close(true)
         .serve_connection(TokioIo::new(join(stand_in, &mut stream)), service);
-    let _ = timeout(LINGER_TIMEOUT, response).await;
+    let _ = timeout(LINGER_TIMEOUT, sent).await;
     stream
 }
 
@@ -200,68 +199,4 @@ pub async fn linger(mut stream: TcpStream) {
         }
     };
     let _ = timeout(LINGER_TIMEOUT, drain).await;
-}
-
-/// A socket that notes what passes through it.
-struct Watched {
-    stream: TcpStream,
-    note: Note,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let mut doing = self.note.get();
-        if matches!(*doing, Doing::Idle(_)) && buffer.filled().len() > before {
-            *doing = Doing::Asking(Instant::now());
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Watched {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let mut doing = self.note.get();
-        if matches!((&result, *doing), (Poll::Ready(Ok(_)), Doing::Idle(_))) {
-            *doing = Doing::Idle(Instant::now());
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

@@ -47,12 +47,20 @@ fn is_host(value: &[u8]) -> bool {
         Some(at) if value[at] == b':' => (&value[..at], &value[at + 1..]),
         _ => (value, &[][..]),
     };
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte);
     let is_known = match host {
         [b'[', ip @ .., b']'] => str::from_utf8(ip).is_ok_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
-        name => !name.is_empty() && name.iter().all(is_name),
+        name if name.iter().all(is_plain) => !name.is_empty(),
+        name => name.iter().all(|byte| is_plain(byte) || *byte == b'%') && is_encoded(name),
     };
     is_known && port.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether each percent sign begins an encoded byte.
+pub fn is_encoded(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'%')
+        .skip(1)
+        .all(|rest| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
 /// RFC 9112, sections 6.1 and 7.1: a single `chunked` is the only transfer coding that is taken.
@@ -99,6 +107,7 @@ mod tests {
         for host in [
             "", ":80", "a b", "x:port", "x:80:80", "a/b", "user@x", "http://x", "::1", "[::1",
             "::1]", "[::1]x", "[x]", "[]", "[::1]:x", "böb", "x#", "x?y", "\"x\"", "a\\b", "a<b",
+            "a%zz", "a%", "a%4", "%%41", "[%31]",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
         }

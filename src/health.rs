@@ -2,7 +2,7 @@
 //! stopping. Written by `store/watch.rs` and `app.rs`, read by every request and by `/readyz`.
 
 use crate::store::{Distance, Trouble};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -27,7 +27,6 @@ pub struct Health {
     started_at: OffsetDateTime,
     served_since: OnceLock<OffsetDateTime>,
     draining_since: OnceLock<OffsetDateTime>,
-    warnings: Mutex<Vec<String>>,
 }
 
 impl Default for Health {
@@ -45,7 +44,6 @@ impl Default for Health {
             started_at,
             served_since: OnceLock::new(),
             draining_since: OnceLock::new(),
-            warnings: Mutex::default(),
         }
     }
 }
@@ -79,19 +77,6 @@ impl Health {
             }
             news
         })
-    }
-
-    /// Limits of the database that are too small, and what to do about them.
-    pub fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes them; returns whether that is news.
-    pub fn set_warnings(&self, new: &[String]) -> bool {
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = *warnings != new;
-        new.clone_into(&mut warnings);
-        news
     }
 
     /// Waits until the database serves, or cannot be made to.

@@ -6,7 +6,7 @@
 //! - [`config`]: every setting, with its default and the reason for it
 //! - [`setting`], [`database_url`]: how values are written, and what is said about wrong ones
 //! - [`app`]: the life of the process, from listening to draining
-//! - [`server`], [`connection`]: sockets, how many of them and how long they may take
+//! - [`server`], [`connection`], [`socket`]: sockets, how many of them, how long they may take
 //! - [`framing`]: what HTTP/1.1 asks of a request beside what hyper checks
 //! - [`places`]: how many connections there may be
 //! - [`api`]: the endpoints, the pages, the error contract
@@ -30,5 +30,6 @@ pub mod places;
 pub mod rendering;
 pub mod server;
 pub mod setting;
+pub mod socket;
 pub mod store;
 pub mod telemetry;

@@ -20,7 +20,6 @@ use poem::{
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
 };
 use tracing::{Instrument, Level, Span, enabled, event};
 use uuid::Uuid;
@@ -120,11 +119,10 @@ fn begin(request: &Request, route: Option<&Route>) -> Option<Exchange> {
     Some(Exchange::begin(request, route.map(|route| route.path)))
 }
 
-/// The response to a request whose head was not complete in time. It is logged, but not measured:
-/// neither method nor path may have arrived.
-pub fn late_head(limit: Duration) -> Response {
-    let detail = format!("The head of the request was not complete within {limit:?}.");
-    let error = ApiError::because(Code::RequestTimeout, detail);
+/// The response to a head that was late or cannot be read. It is logged, but not measured: neither
+/// method nor path may have arrived.
+pub fn refuse_head(code: Code, detail: String) -> Response {
+    let error = ApiError::because(code, detail);
     let trace_id = new_trace_id();
     log(&error, text(&trace_id), None, None);
     finish(error.respond(text(&trace_id), ""), trace_id)

@@ -62,6 +62,7 @@ codes! {
     TextTooLong 422 "text_too_long" "The text has too many characters";
     TextInvalid 422 "text_invalid" "The text is not a string";
     IdempotencyKeyReused 422 "idempotency_key_reused" "The key was used for another message";
+    HeadTooLarge 431 "head_too_large" "The head of the request is too large";
     Internal 500 "internal" "The server has a fault";
     DatabaseUnavailable 503 "database_unavailable" "The database is not available";
     Overloaded 503 "overloaded" "The server has too much to do";
@@ -191,7 +192,10 @@ impl ApiError {
             }
             // The rest of the request may still be on its way, or where it ends is in doubt: the
             // connection is of no further use.
-            Code::MalformedRequest | Code::BodyTooLarge | Code::RequestTimeout => {
+            Code::MalformedRequest
+            | Code::BodyTooLarge
+            | Code::HeadTooLarge
+            | Code::RequestTimeout => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -15,8 +15,14 @@ pub trait Codes {
     /// Its own ones.
     const CODES: &'static [Code];
     /// What every endpoint can answer with.
-    const COMMON: &'static [Code] =
-        &[Code::MalformedRequest, Code::NotAcceptable, Code::Internal, Code::Overloaded];
+    const COMMON: &'static [Code] = &[
+        Code::MalformedRequest,
+        Code::NotAcceptable,
+        Code::RequestTimeout,
+        Code::HeadTooLarge,
+        Code::Internal,
+        Code::Overloaded,
+    ];
 }
 
 /// The codes given, and those of every endpoint that asks the database.

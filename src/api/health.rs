@@ -7,7 +7,11 @@ use super::{
     payload::{Rendered, rfc3339_milliseconds},
     request_header::AcceptJson,
 };
-use crate::{health::Health, store::Trouble, telemetry};
+use crate::{
+    health::Health,
+    store::{Store, Trouble},
+    telemetry,
+};
 use poem::{IntoResponse, Response, http::StatusCode};
 use poem_openapi::{
     ApiResponse, Enum, Object, OpenApi,
@@ -21,6 +25,7 @@ use time::OffsetDateTime;
 
 pub struct HealthApi {
     pub health: Arc<Health>,
+    pub store: Arc<Store>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Serialize)]
@@ -149,7 +154,13 @@ struct ReadyErrors;
 impl Codes for ReadyErrors {
     const CODES: &'static [Code] = &[];
     // Without `overloaded`, which the response above describes.
-    const COMMON: &'static [Code] = &[Code::MalformedRequest, Code::NotAcceptable, Code::Internal];
+    const COMMON: &'static [Code] = &[
+        Code::MalformedRequest,
+        Code::NotAcceptable,
+        Code::RequestTimeout,
+        Code::HeadTooLarge,
+        Code::Internal,
+    ];
 }
 
 #[OpenApi(tag = "Tag::Operations")]
@@ -180,7 +191,7 @@ impl HealthApi {
         let checks = vec![
             Check {
                 last_error,
-                warnings: Some(self.health.warnings()).filter(|all| !all.is_empty()),
+                warnings: Some(self.store.warnings()).filter(|all| !all.is_empty()),
                 ..check("database", database.since, database.trouble.map(Trouble::as_str))
             },
             check("lifecycle", since, phase),

@@ -110,7 +110,6 @@ impl Codes for PostErrors {
     const CODES: &'static [Code] = database_codes![
         MalformedJson,
         InvalidIdempotencyKey,
-        RequestTimeout,
         BodyTooLarge,
         UnsupportedMediaType,
         UserMissing,

@@ -26,7 +26,7 @@ mod spec;
 mod stats;
 mod users;
 
-pub use envelope::{App, late_head};
+pub use envelope::{App, refuse_head};
 pub use error::Code;
 pub use payload::RequestLimits;
 pub use spec::document;
@@ -104,6 +104,10 @@ fn users(parts: &Parts) -> UsersApi {
 
 fn operations(parts: &Parts) -> OperationsApi {
     let (health, stats) = (Arc::clone(&parts.health), Arc::clone(&parts.stats));
-    let registry = stats.registry().clone();
-    (HealthApi { health: Arc::clone(&health) }, StatsApi { stats, health }, MetricsApi { registry })
+    let (store, registry) = (Arc::clone(&parts.store), stats.registry().clone());
+    (
+        HealthApi { health: Arc::clone(&health), store },
+        StatsApi { stats, health },
+        MetricsApi { registry },
+    )
 }

@@ -18,6 +18,13 @@ const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 's
 const HOME: &str = include_str!("pages/index.html");
 const DASHBOARD: &str = include_str!("pages/dashboard.html");
 
+/// A style sheet of ours, behind the colours that all of them share.
+macro_rules! style {
+    ($file:literal) => {
+        concat!(include_str!("pages/colours.css"), "\n", include_str!($file))
+    };
+}
+
 struct Page {
     /// Made when first asked for: a server that nobody looks at should start fast and stay small.
     content: LazyLock<Content>,
@@ -66,7 +73,7 @@ pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Route> {
     };
     vec![
         Page::at("/", home),
-        Page::at("/style.css", || Content::css(include_str!("pages/style.css"))),
+        Page::at("/style.css", || Content::css(style!("pages/style.css"))),
         Page::at("/docs", || Content::html(include_str!("pages/docs.html")).with_script()),
         Page::at("/docs.css", || Content::css(SwaggerUi::new().style())),
         Page::at("/docs.js", || Content::script(SwaggerUi::new().script())),
@@ -85,7 +92,7 @@ pub fn dashboard(has_guide: bool) -> [Route; 3] {
     };
     let pages = [
         Page::at("/dashboard", dashboard),
-        Page::at("/dashboard.css", || Content::css(include_str!("pages/dashboard.css"))),
+        Page::at("/dashboard.css", || Content::css(style!("pages/dashboard.css"))),
         Page::at("/dashboard.js", || Content::script(include_str!("pages/dashboard.js"))),
     ];
     pages.map(Route::for_operators)
@@ -123,7 +130,7 @@ impl SwaggerUi {
     /// Its style sheet in a layer, so that our rules win, and ours.
     fn style(&self) -> String {
         let style = self.between("<style charset=\"UTF-8\">", "</style>");
-        format!("@layer swagger-ui {{\n{style}\n}}\n{}", include_str!("pages/docs.css"))
+        format!("@layer swagger-ui {{\n{style}\n}}\n{}", style!("pages/docs.css"))
     }
 
     /// Its script, and the call of it.

@@ -1,7 +1,7 @@
 //! What stands in the URLs of requests, read with words of ours for what is wrong.
 
 use super::error::ApiError;
-use crate::{message::MessageId, telemetry::excerpt};
+use crate::{framing::is_encoded, message::MessageId, telemetry::excerpt};
 use percent_encoding::percent_decode_str;
 use poem::{Request, RequestBody};
 use poem_openapi::{
@@ -9,7 +9,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
     types::{self, ParseError, ParseFromParameter, ParseResult, ToJSON},
 };
-use std::{borrow::Cow, str::Utf8Error};
+use std::borrow::Cow;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
@@ -116,26 +116,45 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
 
 /// The value of a parameter in a query: <https://url.spec.whatwg.org/#urlencoded-parsing>.
 fn query_value<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, ApiError> {
+    if query.contains('%') {
+        check_encoding(query)?;
+    }
     let mut values = query.split('&').filter_map(|part| {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        (decoded(key).ok()? == name).then_some(value)
+        (decoded(key) == name).then_some(value)
     });
     match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => match decoded(value) {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => Err(ApiError::parameter(name, &format!("`{}` is not UTF-8", excerpt(value)))),
-        },
         (Some(_), Some(_)) => Err(ApiError::parameter(name, "it is there more than once")),
+        (value, _) => Ok(value.map(decoded)),
     }
 }
 
-fn decoded(text: &str) -> Result<Cow<'_, str>, Utf8Error> {
+fn decoded(text: &str) -> Cow<'_, str> {
     if text.contains('+') {
         let spaced = text.replace('+', " ");
-        return Ok(percent_decode_str(&spaced).decode_utf8()?.into_owned().into());
+        return percent_decode_str(&spaced).decode_utf8_lossy().into_owned().into();
     }
-    percent_decode_str(text).decode_utf8()
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+/// Refuses a query that is not percent-encoded UTF-8, also where it says nothing to us: what is
+/// wrong may be the name of a parameter that was meant.
+fn check_encoding(query: &str) -> Result<(), ApiError> {
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        for (what, text) in [("its name", name), ("its value", value)] {
+            let wrong = if !is_encoded(text.as_bytes()) {
+                "has a percent sign that encodes nothing; `%` itself is `%25`"
+            } else if percent_decode_str(text).decode_utf8().is_err() {
+                "is not UTF-8"
+            } else {
+                continue;
+            };
+            let reason = format!("{what} `{}` {wrong}", excerpt(text));
+            return Err(ApiError::parameter(&excerpt(name), &reason));
+        }
+    }
+    Ok(())
 }
 
 /// The parameter of a path that ends with it.

@@ -143,7 +143,7 @@ impl<T: Type> ParsePayload for Unread<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        check_type(request.content_type().unwrap_or_default())?;
+        check_type(request.headers())?;
         check_coding(request.headers())?;
         let announced = request.header(header::CONTENT_LENGTH).and_then(|n| n.parse().ok());
         Ok(Self { body: body.take()?, announced, schema: PhantomData })
@@ -152,15 +152,20 @@ impl<T: Type> ParsePayload for Unread<T> {
 
 poem_openapi::impl_apirequest_for_payload!(Unread<T>, T: Type);
 
-fn check_type(content_type: &str) -> Result<(), ApiError> {
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let refuse = |what: String| {
+        let detail = format!("{what} Send Content-Type: application/json and a body in UTF-8.");
+        Err(ApiError::because(Code::UnsupportedMediaType, detail))
+    };
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let content_type = types.next().and_then(|it| it.to_str().ok()).unwrap_or_default();
+    if types.next().is_some() {
+        return refuse("The Content-Type header is there twice.".to_owned());
+    }
     // Nearly all say it like this.
     if content_type == "application/json" {
         return Ok(());
     }
-    let refuse = |what| {
-        let detail = format!("{what} Send Content-Type: application/json and a body in UTF-8.");
-        Err(ApiError::because(Code::UnsupportedMediaType, detail))
-    };
     let mime = content_type.parse::<Mime>();
     let Some(mime) = mime.ok().filter(|mime| mime.essence_str() == "application/json") else {
         return refuse(format!("The Content-Type is `{}`.", excerpt(content_type)));

@@ -136,7 +136,7 @@ impl Trouble {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 Self::of(error).unwrap_or(Self::MigrationFailed)
             }
-            // Only `migrate::not_migrated` makes it: ours are compiled in and need no resolving.
+            // Only `migrate` itself makes it: ours are compiled in and need no resolving.
             MigrateError::Source(_) => Self::NotMigrated,
             _ => Self::MigrationFailed,
         }

@@ -6,6 +6,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
 };
 use std::{io, sync::LazyLock, time::Duration};
+use tracing::info;
 
 /// How long all pending migrations may take together. A bound against a peer that vanished, not an
 /// estimate: a schema change on a large table takes its time.
@@ -41,35 +42,41 @@ fn migrator<const N: usize>(files: [(&'static str, &'static str); N]) -> Migrato
         let description = description.replace('_', " ").into();
         Migration::new(version, description, MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let mut migrator = Migrator::with_migrations(files.map(migration).into());
-    // A newer server may have migrated further: schema changes only ever add
-    // (migrations/README.md).
-    migrator.set_ignore_missing(true);
-    // The caller of `apply` holds a lock. sqlx's own is `GET_LOCK(?, -1)`, which MariaDB answers
-    // with NULL and no lock.
-    migrator.set_locking(false);
-    migrator
+    Migrator::with_migrations(files.map(migration).into())
 }
 
 /// Whether the schema has all that this binary needs.
 pub async fn is_current<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<bool> {
-    let applied = match connection.list_applied_migrations(&migrator.table_name).await {
-        Ok(applied) => applied,
+    match pending(migrator, connection).await {
+        Ok(pending) if !pending.is_empty() => return Ok(false),
+        Ok(_) => {}
         // Nothing was ever migrated.
-        Err(error) if Trouble::of_migration(&error) == Trouble::NotMigrated => return Ok(false),
-        Err(error) => return Err(flatten(error)),
-    };
+        Err(error) if Trouble::of(&error) == Some(Trouble::NotMigrated) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let unfinished = connection.dirty_version(&migrator.table_name).await.map_err(flatten)?;
+    Ok(unfinished.is_none())
+}
+
+/// The migrations that were not applied yet, in their order. A newer server may have applied more:
+/// schema changes only ever add (migrations/README.md).
+async fn pending<'a, C: Migrate>(
+    migrator: &'a Migrator,
+    connection: &mut C,
+) -> sqlx::Result<Vec<&'a Migration>> {
+    let applied = connection.list_applied_migrations(&migrator.table_name).await;
+    let applied = applied.map_err(flatten)?;
+    let mut pending = Vec::new();
     for known in migrator.iter() {
         match applied.iter().find(|applied| applied.version == known.version) {
-            None => return Ok(false),
+            None => pending.push(known),
             Some(applied) if applied.checksum != known.checksum => {
                 return Err(MigrateError::VersionMismatch(known.version).into());
             }
             Some(_) => {}
         }
     }
-    let unfinished = connection.dirty_version(&migrator.table_name).await.map_err(flatten)?;
-    Ok(unfinished.is_none())
+    Ok(pending)
 }
 
 /// Whether the tables that a query was about exist, by how it ended.
@@ -86,18 +93,39 @@ pub fn version_max(migrator: &Migrator) -> i64 {
     migrator.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
-/// Applies what is pending. The caller holds the lock that keeps other servers out.
+/// Applies what is pending. The caller holds the lock that keeps other servers out: sqlx's own is
+/// `GET_LOCK(?, -1)`, which MariaDB answers with NULL and no lock.
 pub async fn apply<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<()> {
-    let run = migrator.run_direct(None, connection, false);
-    match tokio::time::timeout(MIGRATION_TIMEOUT, run).await {
-        Ok(result) => result.map_err(flatten),
+    match tokio::time::timeout(MIGRATION_TIMEOUT, apply_pending(migrator, connection)).await {
+        Ok(result) => result,
         Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
     }
+}
+
+/// As sqlx does it, with a line for each: with a database that is far away, or one that is large,
+/// they take a while.
+async fn apply_pending<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<()> {
+    let table = &migrator.table_name;
+    connection.ensure_migrations_table(table).await.map_err(flatten)?;
+    if let Some(version) = connection.dirty_version(table).await.map_err(flatten)? {
+        return Err(MigrateError::Dirty(version).into());
+    }
+    for migration in pending(migrator, connection).await? {
+        let name = migration.description.replace(' ', "_");
+        info!("Applying the migration {:04}_{name}", migration.version);
+        connection.apply(table, migration).await.map_err(flatten)?;
+    }
+    Ok(())
 }
 
 /// The error of a schema that is too old, while `MIGRATE=off` forbids to change it.
 pub fn not_migrated() -> sqlx::Error {
     MigrateError::Source("the schema is not up to date, and MIGRATE=off leaves it so".into()).into()
+}
+
+/// The error of a schema that another server is bringing up to date.
+pub fn under_way() -> sqlx::Error {
+    MigrateError::Source("another server is migrating the database".into()).into()
 }
 
 fn flatten(error: MigrateError) -> sqlx::Error {

@@ -188,6 +188,11 @@ impl Store {
         self.database.pools()
     }
 
+    /// Limits of the database that are too small, and what to do about them.
+    pub fn warnings(&self) -> Vec<String> {
+        self.database.warnings()
+    }
+
     /// Takes no more calls, waits until the ones under way are done, and closes the connections.
     pub async fn close(&self) {
         self.posts.close();

@@ -228,8 +228,7 @@ impl MySql {
                 .bind(LOCK_WAIT_SECONDS)
                 .fetch_one(connection)
                 .await?;
-        // Another server migrates, which is as busy as a pool without a free connection.
-        if locked == Some(1) { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }
+        if locked == Some(1) { Ok(()) } else { Err(migrate::under_way()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keeps the database fit to serve: waits for it, creates and migrates it, looks after it, heals.
 
 use super::{
-    database::Database, distance::within, error::Trouble, location::Location,
+    database::Database, distance::within, error::Trouble, limits::Limits, location::Location,
     sqlite_file::beyond_repair,
 };
 use crate::{config::Migrate, health::Health};
@@ -27,14 +27,15 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 /// Returns only when the database has never served and no retry can help, with the reason.
 pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) -> String {
     let mut reminded = Instant::now();
+    let mut limits = Limits::default();
     loop {
         match prepare(database, health, migrate).await {
             Ok(()) => {
                 if health.set_database(None) {
                     info!("The database is ready");
                 }
-                note_limits(database, health);
-                let cause = watch(database, health).await;
+                note_limits(database, &mut limits);
+                let cause = watch(database, health, &mut limits).await;
                 let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
                 health.set_database(Some(trouble));
                 log(&Location::of(database), trouble, &cause, "The database does not serve");
@@ -74,7 +75,7 @@ async fn prepare(database: &Database, health: &Health, migrate: Migrate) -> sqlx
 }
 
 /// Returns when the database does not serve any more, with the reason.
-async fn watch(database: &Database, health: &Health) -> sqlx::Error {
+async fn watch(database: &Database, health: &Health, limits: &mut Limits) -> sqlx::Error {
     loop {
         sleep(PROBE_INTERVAL).await;
         if look(database, health).await.is_err() {
@@ -83,17 +84,18 @@ async fn watch(database: &Database, health: &Health) -> sqlx::Error {
                 return error;
             }
         }
-        note_limits(database, health);
+        note_limits(database, limits);
         // The next time will do as well.
         within(probe_timeout(health), database.keep_sequence()).await.ok();
     }
 }
 
-/// New connections find out new limits.
-fn note_limits(database: &Database, health: &Health) {
-    let warnings = database.warnings();
-    if health.set_warnings(&warnings) {
-        for warning in warnings {
+/// Warns of limits that are too small, when they are news: new connections find out new ones.
+fn note_limits(database: &Database, known: &mut Limits) {
+    let limits = database.limits();
+    if limits != *known {
+        *known = limits;
+        for warning in database.warnings() {
             warn!("{warning}");
         }
     }

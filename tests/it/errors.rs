@@ -217,25 +217,6 @@ async fn the_trace_id_of_the_caller_is_taken_over() {
     assert!(ids[0] != ids[1] && ids[0].len() == 32);
 }
 
-#[tokio::test]
-async fn what_is_not_http_is_closed_and_harms_nobody() {
-    let (app, _database) = TestApp::start().await;
-    for garbage in
-        ["\0\0\0\0\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "hello\n\n", "GET /\u{1} HTTP/1.1\r\n\r\n"]
-    {
-        let answer = app.raw(garbage.as_bytes()).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
-    }
-    let long_head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(100_000));
-    let answer = app.raw(long_head.as_bytes()).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
-    // Not ASCII, and so long that the log has to cut it somewhere.
-    let path = format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "é".repeat(300));
-    let answer = app.raw(path.as_bytes()).await;
-    assert!(answer.contains("route_not_found"), "{answer}");
-    app.say("bob", "still here").await;
-}
-
 #[test]
 fn every_code_has_its_section_in_the_docs() {
     let docs = include_str!("../../docs/errors.md");

@@ -38,6 +38,7 @@ async fn a_request_has_one_valid_host() {
         ("host: x, y\r\n", "`x, y` is not a host"),
         ("host: x:http\r\n", "`x:http` is not a host"),
         ("host: [::1\r\n", "`[::1` is not a host"),
+        ("host: a%zz\r\n", "`a%zz` is not a host"),
     ] {
         for start in ["GET /users", "GET /livez", "HEAD /", "POST /message", "GET http://x/users"] {
             let request = format!("{start} HTTP/1.1\r\n{hosts}\r\n{SMUGGLED}");
@@ -50,7 +51,7 @@ async fn a_request_has_one_valid_host() {
             }
         }
     }
-    for host in ["x", "127.0.0.1:8081", "[::1]:8081", "Chat.example.com", "x:"] {
+    for host in ["x", "b%C3%B6b", "127.0.0.1:8081", "[::1]:8081", "Chat.example.com", "x:"] {
         let request = format!("GET /livez HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
         assert_eq!(only_response(&app.raw(request.as_bytes()).await).0, 200, "{host}");
     }
@@ -83,14 +84,10 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
         "transfer-encoding: gzip, chunked\r\n",
         "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: , chunked\r\n",
-        "transfer-encoding: \x0bchunked\r\n",
     ] {
         let response = post(codings, &chunked).await;
-        let (status, _, body) = only_response(&response);
-        assert_eq!(status, 400, "{codings} {response}");
-        let detail = body["detail"].as_str();
-        assert!(detail.is_none_or(|it| it.contains("Transfer-Encoding is `")), "{response}");
-        assert_eq!(body == Value::Null, codings.contains('\x0b'), "{response}");
+        let detail = refused(&response, 400, "malformed_request").1;
+        assert!(detail.contains("Transfer-Encoding is `"), "{response}");
     }
     // What hyper refuses itself.
     let length = json.len();
@@ -99,6 +96,7 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
         ("transfer-encoding: chunked, identity\r\n", json),
         ("transfer-encoding: xchunked\r\n", &chunked),
         ("transfer-encoding:\r\n", json),
+        ("transfer-encoding: \x0bchunked\r\n", &chunked),
         ("transfer-encoding : chunked\r\n", &chunked),
         ("transfer-encoding\r\n : chunked\r\n", &chunked),
         ("x: y\r\n transfer-encoding: chunked\r\n", &chunked),
@@ -113,9 +111,62 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
         ("content-length: 99999999999999999999\r\n", json),
     ] {
         let response = post(headers, body).await;
-        assert_eq!(only_response(&response).0, 400, "{headers} {response}");
+        let detail = refused(&response, 400, "malformed_request").1;
+        assert!(detail.contains("cannot be read: invalid "), "{headers} {response}");
     }
     assert_eq!(database.count_messages().await, 0);
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_gets_a_documented_error_and_harms_nothing() {
+    let (app, _database) = TestApp::start().await;
+    let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let path = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(101));
+    for (head, status, code, expected) in [
+        ("\0\0\0\0\r\n\r\n", 400, "malformed_request", "invalid HTTP method"),
+        ("hello\n\n", 400, "malformed_request", "cannot be read"),
+        ("GET / HTTP/9.9\r\n\r\n", 400, "malformed_request", "invalid HTTP version"),
+        ("GET /\u{1} HTTP/1.1\r\n\r\n", 400, "malformed_request", "invalid URI"),
+        ("GET / HTTP/1.1\r\nx y: z\r\n\r\n", 400, "malformed_request", "invalid HTTP header"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "malformed_request", "HTTP2 preface"),
+        (&long, 431, "head_too_large", "65536 bytes and 100 headers"),
+        (&path, 431, "head_too_large", "65536 bytes and 100 headers"),
+        (&many, 431, "head_too_large", "65536 bytes and 100 headers"),
+    ] {
+        let detail = refused(&app.raw(head.as_bytes()).await, status, code).1;
+        assert!(detail.contains(expected), "{head:.40} {detail}");
+        // Behind a request that is served, in one packet with it.
+        let first = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+        let text = app.raw(format!("{first}{head}").as_bytes()).await;
+        let (served, refusal) = text.split_at(text.rfind("HTTP/1.1 ").unwrap());
+        assert_eq!(only_response(served).0, 200, "{text}");
+        refused(refusal, status, code);
+    }
+    // Not ASCII, and so long that the log has to cut it somewhere.
+    let path = format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "é".repeat(300));
+    assert!(app.raw(path.as_bytes()).await.contains("route_not_found"));
+    app.say("bob", "still here").await;
+}
+
+#[tokio::test]
+async fn a_body_has_one_type() {
+    let (app, database) = TestApp::start().await;
+    let post = |types: &str| {
+        let body = r#"{"user":"bob","text":"hi"}"#;
+        let length = body.len();
+        let head = "POST /message HTTP/1.1\r\nhost: x\r\nconnection: close";
+        let request = format!("{head}\r\ncontent-length: {length}\r\n{types}\r\n{body}");
+        let app = &app;
+        async move { app.raw(request.as_bytes()).await }
+    };
+    let json = "content-type: application/json\r\n";
+    for types in [&[json, json].concat(), &[json, "content-type: text/plain\r\n"].concat()] {
+        let (_, detail) = refused(&post(types).await, 415, "unsupported_media_type");
+        assert!(detail.contains("is there twice"), "{detail}");
+    }
+    assert_eq!(database.count_messages().await, 0);
+    assert_eq!(only_response(&post(json).await).0, 201);
 }
 
 #[tokio::test]

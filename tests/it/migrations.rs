@@ -1,7 +1,10 @@
 //! The schema: applied one by one with rows in the tables, twice, half, by two servers at once, and
 //! by a newer one.
 
-use crate::harness::{TestApp, TestDatabase, database_server, eventually};
+use crate::{
+    harness::{TestApp, TestDatabase, database_server, eventually},
+    process::Process,
+};
 use data_encoding::HEXUPPER;
 use sqlx::migrate::Migrator;
 use std::{collections::BTreeSet, path::Path};
@@ -39,6 +42,25 @@ async fn every_file_is_applied_as_it_is() {
     }
     let all = database.count("select count(*) from _sqlx_migrations").await;
     assert_eq!(all, files.iter().count());
+}
+
+#[tokio::test]
+async fn each_migration_is_named_in_the_log_when_it_is_applied() {
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str()];
+    let files = migrator().await;
+    let names = files.iter().map(|it| format!("{:04}_{}", it.version, it.description));
+    let expected: Vec<_> =
+        names.map(|name| format!("Applying the migration {}", name.replace(' ', "_"))).collect();
+    for expected in [expected, Vec::new()] {
+        let server = Process::start(&flags).await;
+        server.wait_until_ready().await;
+        let log = server.log();
+        let messages = log.iter().filter_map(|line| line["message"].as_str());
+        let applied: Vec<_> = messages.filter(|it| it.starts_with("Applying")).collect();
+        assert_eq!(applied, expected);
+        server.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -223,10 +245,16 @@ async fn the_lock_for_migrating_keeps_others_out() {
             .await
             .unwrap();
     assert_eq!(held, 1);
-    let app = TestApp::launch(database.url.as_str(), &[]).await;
-    // Longer than a server waits for the lock at a time.
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    // It says so when it has waited for the lock as long as it does at a time.
+    eventually("the log says who migrates", || async {
+        server.log().iter().any(|line| {
+            line["message"] == "Waiting for the database"
+                && line["cause"].to_string().contains("another server is migrating")
+        })
+    })
+    .await;
     assert!(database.execute("select 1 from messages").await.is_err(), "migrated without the lock");
     other.close().await.unwrap();
-    app.wait_until_ready().await;
+    server.wait_until_ready().await;
 }

@@ -48,6 +48,19 @@ fn every_error_code_is_in_the_document_with_an_example() {
     assert_eq!(found, all);
 }
 
+#[test]
+fn every_operation_declares_what_can_happen_to_any_head() {
+    let document = document();
+    for (name, operation) in operations(&document) {
+        for (status, code) in
+            [("400", "malformed_request"), ("408", "request_timeout"), ("431", "head_too_large")]
+        {
+            let content = &operation["responses"][status]["content"]["application/problem+json"];
+            assert!(!content["examples"][code].is_null(), "{name} {code}");
+        }
+    }
+}
+
 /// The value that Swagger UI fills in for a parameter of a path.
 fn example<'a>(operation: &'a Value, name: &str) -> &'a Value {
     let parameters = operation["parameters"].as_array().into_iter().flatten();

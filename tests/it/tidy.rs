@@ -55,6 +55,21 @@ fn every_setting_is_in_the_readme_with_its_default() {
 }
 
 #[test]
+fn no_two_style_sheets_define_the_same_colour() {
+    let mut seen = std::collections::HashMap::new();
+    for file in files(&root().join("src/api/pages"), "css") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let definitions = text.lines().map(str::trim).filter(|line| line.contains(": light-dark("));
+        for definition in definitions {
+            let (_, colour) = definition.split_once(": ").unwrap();
+            let other = seen.insert(colour.to_owned(), file.clone());
+            assert_eq!(other, None, "{} repeats {definition}", file.display());
+        }
+    }
+    assert!(seen.len() > 8, "{seen:?}");
+}
+
+#[test]
 fn sql_is_only_in_the_store() {
     for file in files(&root().join("src"), "rs") {
         if file.starts_with(root().join("src/store")) {
