@@ -14,7 +14,7 @@ const FILES_OF_PROCESS: u64 = 32;
 const FILES_OF_DATABASE_CONNECTION: u64 = 2;
 
 /// The maximum number of clients without a place that get a response at the same time. Further ones
-/// are closed without one.
+/// are closed without one, and counted.
 const REFUSALS_MAX: u64 = 256;
 
 /// The maximum number of connections on the operations port. Probes and scrapers are few.

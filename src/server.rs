@@ -12,7 +12,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CANNOT_ACCEPT: Kind =
     Kind { level: Level::WARN, message: "Cannot accept a connection", code: None, route: None };
 
+const UNANSWERED: Kind = Kind {
+    message: "Closed a connection without a response: too many are being refused already",
+    ..CANNOT_ACCEPT
+};
+
 /// How long a connection beyond the limit may take to ask and to read its answer.
 const REFUSAL_PATIENCE: Patience =
     Patience { head: Duration::from_secs(2), idle: Duration::from_secs(2) };
@@ -42,11 +47,14 @@ pub struct Connections {
     places: Arc<Semaphore>,
     pub max: usize,
     peak: AtomicUsize,
+    /// Those for which there was no place, not even one to be refused in.
+    unanswered: AtomicU64,
 }
 
 impl Connections {
     pub fn new(max: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(max)), max, peak: AtomicUsize::new(0) }
+        let places = Arc::new(Semaphore::new(max));
+        Self { places, max, peak: AtomicUsize::new(0), unanswered: AtomicU64::new(0) }
     }
 
     pub fn open(&self) -> usize {
@@ -61,6 +69,11 @@ impl Connections {
     /// The same, and begins anew.
     pub fn take_peak(&self) -> usize {
         self.peak.swap(self.open(), Ordering::Relaxed)
+    }
+
+    /// How many were ever closed without a response.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// Waits until none is open; not for long, because it keeps asking.
@@ -119,6 +132,10 @@ pub async fn serve(listener: TcpListener, service: Service, stop: CancellationTo
         } else if let Ok(permit) = Arc::clone(&service.refusals).try_acquire_owned() {
             (&refusing, permit, None)
         } else {
+            service.connections.unanswered.fetch_add(1, Ordering::Relaxed);
+            if admits(UNANSWERED) {
+                warn!("{}", UNANSWERED.message);
+            }
             continue;
         };
         let stop = stop.clone();

@@ -29,6 +29,7 @@ export const STATUS: Record<Code, number> = {
   text_too_long: 422,
   text_invalid: 422,
   idempotency_key_reused: 422,
+  head_too_large: 431,
   internal: 500,
   database_unavailable: 503,
   overloaded: 503,

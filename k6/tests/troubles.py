@@ -39,11 +39,12 @@ def narrow(_: Request, ask: Pass) -> Answer:
 
 
 kept: dict[str, tuple[float, Answer]] = {}
+lists = itertools.count()
 
 
 def stale(request: Request, ask: Pass) -> Answer:
-    """As a cache does that somebody has put in front: lists are two seconds old."""
-    if request.command != "GET" or not request.path.startswith("/messages"):
+    """As behind a load balancer with one replica that lags: every other list is two seconds old."""
+    if request.command != "GET" or not request.path.startswith("/messages") or next(lists) % 2:
         return ask()
     if request.path not in kept or kept[request.path][0] < time.monotonic() - 2:
         del request.headers["If-None-Match"]

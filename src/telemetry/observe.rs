@@ -53,6 +53,13 @@ fn server(connections: &Arc<Connections>, health: &Arc<Health>) {
     up_down("chat.server.connections.limit", unit, "Most of them", move |observer| {
         observer.observe(number(max), &[]);
     });
+    let closed = Arc::clone(connections);
+    meter()
+        .u64_observable_counter("chat.server.connections.unanswered")
+        .with_unit(unit)
+        .with_description("Connections that were closed without a response, for want of a place")
+        .with_callback(move |observer| observer.observe(closed.unanswered(), &[]))
+        .build();
     let (ready, started) = (Arc::clone(health), health.started_at());
     let about = "1 when requests should be sent here, else 0";
     gauge("chat.server.ready", about, move || i64::from(ready.is_ready()));

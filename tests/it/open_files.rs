@@ -96,6 +96,16 @@ async fn the_operations_port_responds_when_clients_have_taken_every_place() {
             let response = fetch(ready.replace("readyz", path)).await.unwrap();
             assert_eq!(response.status(), 200, "{files} {path}");
         }
+        let unanswered = || async {
+            let metrics = fetch(ready.replace("readyz", "metrics")).await.unwrap();
+            let metrics = metrics.text().await.unwrap();
+            let name = "chat_server_connections_unanswered_total ";
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+            line.is_some_and(|count| count != "0")
+        };
+        eventually("those who got no response are counted", unanswered).await;
+        let line = |line: &serde_json::Value| line["message"].to_string().contains("Closed a conn");
+        eventually("the log says so", || async { server.log().iter().any(line) }).await;
         server.assert_that_files_sufficed();
     }
 }
