@@ -20,12 +20,13 @@ impl DatabaseUrl {
     /// # Errors
     /// When a file cannot be read or is empty, or its password has no place in the URL.
     pub fn of(config: &Config) -> anyhow::Result<Self> {
+        // What is around a URL is the shell's or the editor's.
         let (setting, url) = match (&config.database_url_file, &config.database_url) {
             (Some(path), _) => {
                 let setting = "DATABASE_URL_FILE";
                 (setting, content(setting, path, "the database URL")?.trim().into())
             }
-            (None, Some(url)) => ("DATABASE_URL", url.clone()),
+            (None, Some(url)) => ("DATABASE_URL", url.expose_secret().trim().into()),
             (None, None) => ("DATABASE_URL", "sqlite://chat.db".into()),
         };
         let url = match &config.database_password_file {

@@ -125,6 +125,8 @@ impl Trouble {
         match error.kind() {
             _ if is_tls_error(error) => Self::TlsFailed,
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            ErrorKind::PermissionDenied => Self::AccessDenied,
+            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             // The system's own errors of this kind are about a server's socket.
             ErrorKind::NotFound if error.get_ref().is_some() => Self::DatabaseMissing,
             _ => Self::Unreachable,
@@ -235,12 +237,24 @@ mod tests {
     use super::*;
     use sqlx::{Connection, Executor, SqliteConnection};
 
+    #[test]
+    fn errors_of_the_system_are_told_apart() {
+        for (kind, trouble) in [
+            // As when there is no room for one more file.
+            (ErrorKind::StorageFull, Trouble::Full),
+            (ErrorKind::QuotaExceeded, Trouble::Full),
+            (ErrorKind::PermissionDenied, Trouble::AccessDenied),
+            (ErrorKind::ReadOnlyFilesystem, Trouble::ReadOnly),
+            (ErrorKind::NotFound, Trouble::Unreachable),
+            (ErrorKind::ConnectionRefused, Trouble::Unreachable),
+        ] {
+            assert_eq!(Trouble::of(&io::Error::from(kind).into()), Some(trouble), "{kind}");
+        }
+    }
+
     #[tokio::test]
     async fn a_full_disk_is_told_from_a_busy_database() {
         assert_eq!(Trouble::of_mysql(1114), Some(Trouble::Full));
-        // As when there is no room for one more file.
-        let no_file = sqlx::Error::Io(ErrorKind::StorageFull.into());
-        assert_eq!(Trouble::of(&no_file), Some(Trouble::Full));
         let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         database.execute("pragma max_page_count = 2; create table t (x)").await.unwrap();
         let error = database.execute("insert into t values (zeroblob(100000))").await.unwrap_err();

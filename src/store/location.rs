@@ -41,6 +41,9 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { system, address, port, namespace } = self;
         match (address, port) {
+            (Some(host), Some(port)) if host.contains(':') => {
+                write!(f, "{system}://[{host}]:{port}/{namespace}")
+            }
             (Some(host), Some(port)) => write!(f, "{system}://{host}:{port}/{namespace}"),
             (Some(socket), None) => write!(f, "{system}:///{namespace}?socket={socket}"),
             (None, _) => write!(f, "{system}://{namespace}"),

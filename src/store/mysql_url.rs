@@ -32,6 +32,8 @@ pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOpti
     let has_socket = url.query_pairs().any(|(name, _)| name == "socket");
     let host = url.host_str().unwrap_or_default();
     ensure!(!host.is_empty() || has_socket, "it names no host; it is {EXAMPLE}");
+    let has_user = !url.username().is_empty() || url.password().is_none();
+    ensure!(has_user, "it has a password, but names no user; it is {EXAMPLE}");
     ensure!(!url.as_str().contains("%00"), "it has a NUL byte (%00), which no part of it may have");
     ensure!(url.port() != Some(0), "its port is 0; {PORT}");
     check_parameters(&url)?;
@@ -77,6 +79,9 @@ fn connect_options(url: &Url) -> anyhow::Result<MySqlConnectOptions> {
         url.as_str().parse().ok().context(
             "its USER, PASSWORD or NAME is not UTF-8 when its percent-encoding is undone",
         )?;
+    // sqlx looks up a host with its brackets, and finds no IPv6 address.
+    let host = options.get_host().trim_matches(['[', ']']).to_owned();
+    let options = options.host(&host);
     // sqlx would log a slow statement as a whole, and a packet of messages holds their texts.
     let options = options.log_slow_statements(LevelFilter::Off, Duration::ZERO);
     // The server's own SQL mode is kept: some services refuse to change it.
@@ -119,7 +124,9 @@ fn check_parameters(url: &Url) -> anyhow::Result<()> {
                 value.parse::<usize>().is_ok(),
                 "{name}={value} is not a whole number, such as 100"
             ),
-            "socket" | "charset" | "collation" | "timezone" => {}
+            "socket" | "charset" | "collation" | "timezone" => {
+                ensure!(!value.is_empty(), "{name} has no value; give it one, or leave it out");
+            }
             _ => bail!(
                 "the parameter {name} is not known: there are ssl-mode, ssl-ca, ssl-cert, \
                  ssl-key, socket, charset, collation, timezone and statement-cache-capacity"

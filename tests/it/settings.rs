@@ -64,7 +64,7 @@ const WRONG: [(&str, &[&str], &str); 22] = [
 ];
 
 /// Database URLs, whose value is shown only where it cannot hold a password.
-const WRONG_URLS: [(&str, &str); 47] = [
+const WRONG_URLS: [(&str, &str); 50] = [
     // Not the default: a secret that is empty by mistake must not lead to another database.
     ("", SQLITE),
     ("chat.db", SQLITE),
@@ -75,6 +75,9 @@ const WRONG_URLS: [(&str, &str); 47] = [
     ("mysql:d", "it names no host; it is mysql://"),
     ("mysql:///d", "it names no host; it is mysql://"),
     ("mysql://u:geheim@/d", "it names no host; it is mysql://"),
+    ("mysql://:geheim@h/d", "it has a password, but names no user; it is mysql://"),
+    ("mysql://u:geheim@h/d?socket=", "socket has no value; give it one, or leave it out"),
+    ("mysql://u:geheim@h/d?charset", "charset has no value; give it one, or leave it out"),
     ("mysql://u:geheim@h:99999/d", "its port is not a number; it must be from 1 to 65535"),
     ("mysql://u:geheim@h:x/d", "its port is not a number; it must be from 1 to 65535"),
     ("mysql://u:geheim@h:-1/d", "its port is not a number; it must be from 1 to 65535"),

@@ -14,7 +14,8 @@ fn message(line: &Value) -> &str {
 #[tokio::test]
 async fn the_start_names_the_database_and_nothing_that_is_of_no_use_or_secret() {
     let database = TestDatabase::sqlite();
-    let server = Process::start(&["--database-url", database.url.as_str()]).await;
+    // A file or a shell may leave a newline behind it.
+    let server = Process::start(&["--database-url", &format!("{}\n", database.url)]).await;
     let log = server.log();
     assert_eq!(message(&log[0]), "Starting");
     let found = log.iter().find(|line| message(line).starts_with("Database: ")).unwrap();
@@ -32,6 +33,19 @@ async fn the_start_names_the_database_and_nothing_that_is_of_no_use_or_secret() 
     let place = (&found["server.address"], &found["server.port"], &found["db.namespace"]);
     assert_eq!(place, (&json!("localhost"), &json!(1), &json!("talk")));
     assert!(!log.iter().any(|line| line.to_string().contains("geheim")), "{log:?}");
+}
+
+#[tokio::test]
+async fn an_ipv6_address_is_asked_and_named() {
+    let server = Process::start(&["--database-url", "mysql://chat@[::1]:1/talk"]).await;
+    let line = |start: &str| server.log().into_iter().find(|line| message(line).starts_with(start));
+    let found = line("Database: ").unwrap();
+    assert_eq!(message(&found), "Database: mysql://[::1]:1/talk");
+    assert_eq!(found["server.address"], "::1");
+    eventually("it is waited for", || async { line("Waiting for the database").is_some() }).await;
+    let cause = line("Waiting for the database").unwrap()["cause"].to_string();
+    // Nothing listens there; where there is no IPv6, the address cannot be assigned.
+    assert!(!cause.contains("lookup"), "{cause}");
 }
 
 #[tokio::test]
