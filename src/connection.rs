@@ -75,7 +75,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
     let local = stream.local_addr().ok()?;
     // Small answers must not wait for the acknowledgement of the ones before them.
     let _ = stream.set_nodelay(true);
-    let note = Note::new();
+    let note = Note::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
         *note.get() = Doing::Served;
         let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
@@ -136,37 +136,37 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
     .await;
     let parts = connection.into_parts();
     let stream = parts.io.into_inner().into_inner();
-    match served {
+    let refusal = match served {
         Some(Ok(())) => return Some(stream),
-        Some(Err(error)) if error.is_parse() => {
-            return Some(Box::pin(refuse(stream, refusal_of(&error))).await);
-        }
-        Some(Err(_)) => return None,
-        None => {}
-    }
-    // While a head is read, hyper has nothing left to write. A line end alone does not begin one:
-    // old clients send it after a body.
-    let asking = matches!(*note.get(), Doing::Asking(_));
-    if asking && !parts.read_buf.trim_ascii().is_empty() {
-        let detail =
-            format!("The head of the request was not complete within {:?}.", patience.head);
-        let response = api::refuse_head(Code::RequestTimeout, detail);
-        // In a box, because every connection would otherwise have room for it.
-        return Some(Box::pin(refuse(stream, response)).await);
-    }
-    None
+        Some(Err(error)) => unreadable_head(&error)?,
+        None => late_head(*note.get(), &parts.read_buf, patience)?,
+    };
+    // In a box, because every connection would otherwise have room for it.
+    Some(Box::pin(refuse(stream, refusal)).await)
 }
 
 /// The response to a head that hyper cannot read. Its own one has no body.
-fn refusal_of(error: &hyper::Error) -> Response {
-    if error.is_parse_too_large() {
-        let detail =
-            format!("A head may have up to {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers.");
-        api::refuse_head(Code::HeadTooLarge, detail)
+fn unreadable_head(error: &hyper::Error) -> Option<Response> {
+    let (code, detail) = if error.is_parse_too_large() {
+        let most = format!("{HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers");
+        (Code::HeadTooLarge, format!("A head may have up to {most}."))
+    } else if error.is_parse() {
+        (Code::MalformedRequest, format!("The head of the request cannot be read: {error}."))
     } else {
-        let detail = format!("The head of the request cannot be read: {error}.");
-        api::refuse_head(Code::MalformedRequest, detail)
-    }
+        return None;
+    };
+    Some(api::refuse_head(code, detail))
+}
+
+/// The response to a head that was not complete in time, if one has begun: a line end is none,
+/// because old clients send it after a body. While a head is read, hyper has nothing left to write.
+fn late_head(doing: Doing, read: &[u8], patience: Patience) -> Option<Response> {
+    let has_begun = matches!(doing, Doing::Asking(_)) && !read.trim_ascii().is_empty();
+    has_begun.then(|| {
+        let detail =
+            format!("The head of the request was not complete within {:?}.", patience.head);
+        api::refuse_head(Code::RequestTimeout, detail)
+    })
 }
 
 /// Sends a response without a request. hyper writes it, as it writes all others, to a request that

@@ -32,11 +32,13 @@ pub enum Doing {
 #[derive(Clone, Debug)]
 pub struct Note(Arc<Mutex<Doing>>);
 
-impl Note {
-    pub fn new() -> Self {
+impl Default for Note {
+    fn default() -> Self {
         Self(Arc::new(Mutex::new(Doing::Idle(Instant::now()))))
     }
+}
 
+impl Note {
     pub fn get(&self) -> MutexGuard<'_, Doing> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
