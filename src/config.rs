@@ -82,8 +82,9 @@ pub struct Config {
     #[arg(long, env, default_value = "4096", value_parser = count(1..=1_000_000, 4_096))]
     pub write_queue: u32,
 
-    /// How long to go on serving after SIGTERM while /readyz already says no. In Kubernetes about
-    /// 5s, until all nodes have heard that this replica is going. Shorter than SHUTDOWN_TIMEOUT
+    /// How long to go on serving after a signal to stop, such as SIGTERM, while /readyz already
+    /// says no. In Kubernetes about 5s, until all nodes have heard that this replica is going.
+    /// Shorter than SHUTDOWN_TIMEOUT
     #[arg(long, env, default_value = "0s", value_parser = duration_or_none)]
     pub shutdown_delay: Duration,
 
@@ -146,7 +147,8 @@ impl Config {
     /// When one of them cannot be used, or `--help` or `--version` is wanted.
     pub fn load() -> Result<Self, clap::Error> {
         // A negative number is a wrong value and not an unknown flag.
-        let mut flags = Self::command().mut_args(|argument| argument.allow_hyphen_values(true));
+        let flags = Self::command().mut_args(|argument| argument.allow_hyphen_values(true));
+        let mut flags = flags.mut_args(without_empty_variable);
         let matches = flags.try_get_matches_from_mut(env::args_os());
         let matches = matches.map_err(|error| match error.kind() {
             ErrorKind::InvalidUtf8 => flags.error(error.kind(), not_utf8(&flags)),
@@ -164,6 +166,12 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// A variable that is set to nothing counts as not set: compose files pass such.
+fn without_empty_variable(argument: Arg) -> Arg {
+    let variable = argument.get_env().and_then(env::var_os);
+    if variable.is_some_and(|value| value.is_empty()) { argument.env(None) } else { argument }
 }
 
 /// Names what is not UTF-8, which clap does not. Its value may be a secret.
@@ -188,6 +196,7 @@ impl LogFormat {
     pub fn of_process() -> Self {
         let command = Config::command();
         let argument = command.get_arguments().filter(|argument| argument.get_id() == "log_format");
+        let argument = argument.cloned().map(without_empty_variable);
         let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
         let flag = words.skip_while(|word| !word.starts_with("--log-format")).take(2);
         let words = [env!("CARGO_PKG_NAME").to_owned()].into_iter().chain(flag);

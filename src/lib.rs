@@ -12,6 +12,7 @@
 //! - [`api`]: the endpoints, the pages, the error contract
 //! - [`message`]: what a message is, and which ones are refused
 //! - [`rendering`]: bodies that are made once and shared
+//! - [`signals`]: the ones that stop the process
 //! - [`store`]: what is promised about data; the queries; MySQL and SQLite
 //! - [`health`]: what the process knows of its own fitness
 //! - [`healthcheck`]: asks a running server for it
@@ -30,6 +31,7 @@ pub mod places;
 pub mod rendering;
 pub mod server;
 pub mod setting;
+pub mod signals;
 pub mod socket;
 pub mod store;
 pub mod telemetry;

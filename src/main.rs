@@ -7,6 +7,7 @@ use chat_server::{
     config::{Command, Config, LogFormat, Migrate},
     database_url::DatabaseUrl,
     healthcheck,
+    signals::StopSignals,
     telemetry::{self, Telemetry},
 };
 use std::{
@@ -14,7 +15,6 @@ use std::{
     process::ExitCode,
     thread,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 /// A request makes and drops some hundred small things; the system's allocator takes a fifth of the
@@ -87,12 +87,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 async fn serve(config: &Config, url: &DatabaseUrl, telemetry: &Telemetry) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = StopSignals::listen()?;
     if config.migrate == Migrate::Only {
         tokio::select! {
             result = app::migrate_only(config, url) => return result,
-            () = either(&mut terminate, &mut interrupt) => {
+            () = signals.stop() => {
                 anyhow::bail!("stopped before the database was migrated");
             }
         }
@@ -101,18 +100,11 @@ async fn serve(config: &Config, url: &DatabaseUrl, telemetry: &Telemetry) -> any
     info!(version = env!("CARGO_PKG_VERSION"), "Starting");
     let (stop, stopped) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
+        signals.stop().await;
         let _ = stop.send(());
-        either(&mut terminate, &mut interrupt).await;
+        signals.stop_at_once().await;
         warn!("Second signal: stopping at once");
         std::process::exit(130);
     });
     app::run(config, url, listeners, &telemetry.registry, async { drop(stopped.await) }).await
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }

@@ -1,6 +1,17 @@
 # What the steps of `run` are made of. Sourced by it.
 # shellcheck shell=bash disable=SC2034,SC2154,SC2181 # settings of run, and variables for it; why $? is below
 
+# seconds DURATION: such as 90, 90s or 1m30s; 0 for what is none.
+seconds() {
+  local rest=$1 sum=0 unit
+  if [[ $rest =~ ^[0-9]+$ ]]; then rest+=s; fi
+  while [[ $rest =~ ^([0-9]{1,6})([smh])(.*) ]]; do
+    case ${BASH_REMATCH[2]} in s) unit=1 ;; m) unit=60 ;; h) unit=3600 ;; esac
+    sum=$((sum + 10#${BASH_REMATCH[1]} * unit)) rest=${BASH_REMATCH[3]}
+  done
+  if [ -z "$rest" ]; then echo "$sum"; else echo 0; fi
+}
+
 say() { printf '%s\n' "$*" >&2; }
 kube() { kubectl --namespace "$namespace" "$@"; }
 wait_for_job() { kube wait --for=condition=Complete "job/$1" --timeout 3m >/dev/null || { kube logs "job/$1" | tail -n 5 >&2; exit 1; }; }

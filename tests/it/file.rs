@@ -131,8 +131,10 @@ async fn with_migrate_off_a_file_that_is_absent_is_waited_for_and_not_created() 
 #[tokio::test]
 async fn room_on_the_disk_is_waited_for() {
     let database = TestDatabase::sqlite();
-    // A limit on the size of files stands for the disk: it too ends, and can be taken away.
-    let server = Process::start_full(&["--database-url", database.url.as_str()]).await;
+    // A limit on the size of files stands for the disk: it too ends, and can be taken away. The
+    // process has to ignore the signal that says so, which it can inherit from a shell.
+    let full = "trap '' XFSZ; ulimit -S -f 8";
+    let server = Process::start_after(full, &["--database-url", database.url.as_str()]).await;
     eventually("the reason is named", || async {
         let ready = server.json("/readyz").await;
         ready["checks"][0]["reason"] == "full"

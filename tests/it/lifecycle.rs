@@ -13,6 +13,9 @@ use tokio::{
     time::timeout,
 };
 
+/// Whatever the tests themselves were started with, such as nohup.
+const SIGNALS_AS_USUAL: &str = r#"exec env --default-signal "$0" "$@""#;
+
 async fn output(flags: &[&str]) -> (Output, String) {
     let output = timeout(PATIENCE, command(flags).output()).await.expect("it ends").unwrap();
     let text = [&output.stdout[..], &output.stderr[..]].concat();
@@ -20,10 +23,11 @@ async fn output(flags: &[&str]) -> (Output, String) {
 }
 
 #[tokio::test]
-async fn sigterm_lets_a_request_under_way_finish_and_exits_with_0() {
-    for signal in ["-TERM", "-INT"] {
+async fn a_signal_to_stop_lets_a_request_under_way_finish_and_exits_with_0() {
+    for signal in ["-TERM", "-INT", "-QUIT", "-HUP"] {
         let database = TestDatabase::new();
-        let server = Process::start(&["--database-url", database.url.as_str()]).await;
+        let flags = ["--database-url", database.url.as_str()];
+        let server = Process::start_after(SIGNALS_AS_USUAL, &flags).await;
         server.wait_until_ready().await;
         let body = r#"{"user": "bob", "text": "half"}"#;
         let head = format!(
@@ -132,6 +136,34 @@ async fn a_second_signal_stops_the_server_at_once() {
     server.wait_for_status("/readyz", 503).await;
     server.signal("-TERM").await;
     assert_eq!(server.exit_code().await, Some(130));
+}
+
+#[tokio::test]
+async fn hangups_of_a_closed_terminal_do_not_count_as_a_second_signal() {
+    let database = TestDatabase::new();
+    let stopping = ["--shutdown-delay", "1h", "--shutdown-timeout", "2h"];
+    let flags = [&["--database-url", database.url.as_str()], &stopping[..]].concat();
+    let server = Process::start_after(SIGNALS_AS_USUAL, &flags).await;
+    server.wait_until_ready().await;
+    for signal in ["-HUP", "-HUP", "-TERM", "-HUP"] {
+        server.signal(signal).await;
+        server.wait_for_status("/readyz", 503).await;
+    }
+    server.signal("-INT").await;
+    assert_eq!(server.exit_code().await, Some(130));
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_with_hangups_ignored_outlives_its_terminal() {
+    let database = TestDatabase::new();
+    let flags = ["--database-url", database.url.as_str()];
+    let server = Process::start_after("trap '' HUP", &flags).await;
+    server.wait_until_ready().await;
+    server.signal("-HUP").await;
+    for _ in 0..20 {
+        assert_eq!(server.post("bob", "still here").send().await.unwrap().status(), 201);
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

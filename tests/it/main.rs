@@ -34,6 +34,7 @@ mod parameters;
 mod private_database;
 mod process;
 mod proxy;
+mod scripts;
 mod sequence;
 mod setting_files;
 mod settings;

@@ -78,7 +78,7 @@ async fn the_operations_port_responds_when_clients_have_taken_every_place() {
     for files in OPEN_FILES {
         let database = TestDatabase::new();
         let flags = ["--database-url", database.url.as_str(), "--ops-addr", "127.0.0.1:0"];
-        let server = Process::start_with_files(files, &flags).await;
+        let server = Process::start_after(&format!("ulimit -n {files}"), &flags).await;
         let health = || {
             let log = server.log();
             let line =
@@ -115,7 +115,7 @@ async fn on_the_only_port_a_client_without_a_place_is_told_so_and_probes_see_the
     for files in OPEN_FILES {
         let database = TestDatabase::new();
         let flags = ["--database-url", database.url.as_str()];
-        let server = Process::start_with_files(files, &flags).await;
+        let server = Process::start_after(&format!("ulimit -n {files}"), &flags).await;
         server.wait_until_ready().await;
 
         let mut taken = server.take_all_places().await;

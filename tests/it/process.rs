@@ -32,22 +32,11 @@ impl Process {
         Self::spawn(command).await
     }
 
-    /// The same where the process may have so many files open and no more.
-    pub async fn start_with_files(files: u32, flags: &[&str]) -> Self {
-        let binary = env!("CARGO_BIN_EXE_chat-server");
-        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    /// The same after a shell has done something, such as `ulimit`.
+    pub async fn start_after(shell: &str, flags: &[&str]) -> Self {
         let mut command = without_settings(Command::new("sh"));
-        command.args(["-c", &script, binary]).args(flags);
-        Self::spawn(command).await
-    }
-
-    /// The same where no file may have more than 4 KiB, as on a disk that is full. The process has
-    /// to ignore the signal that says so, which it can inherit from a shell.
-    pub async fn start_full(flags: &[&str]) -> Self {
-        let binary = env!("CARGO_BIN_EXE_chat-server");
-        let script = "trap '' XFSZ; ulimit -S -f 8; exec \"$0\" \"$@\"";
-        let mut command = without_settings(Command::new("sh"));
-        command.args(["-c", script, binary]).args(flags);
+        let script = format!("{shell}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_chat-server")]).args(flags);
         Self::spawn(command).await
     }
 

@@ -1,7 +1,12 @@
 //! What the real binary says about settings that cannot be used: one line of the log that names the
 //! setting, the value and what is right, and no password.
 
-use crate::{harness::PATIENCE, process::command, tidy};
+use crate::{
+    documented,
+    harness::PATIENCE,
+    process::{Process, command},
+    tidy,
+};
 use serde_json::Value;
 use std::{collections::BTreeSet, ffi::OsStr, os::unix::ffi::OsStrExt};
 use tokio::time::timeout;
@@ -16,57 +21,52 @@ macro_rules! no_pem {
 const ADDRESS: &str = "such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081";
 const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
 const TIME_OR_NONE: &str = "with its unit, such as 0s, 500ms, 10s or 2m";
-const FILE: &str = "the path of a file, such as /run/secrets/database";
 const FILTER: &str = "such as warn,chat_server=debug";
 const MYSQL: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
 const SQLITE: &str = "such as sqlite://chat.db";
 
 /// Setting, wrong values, and the essence of what is said about each of them.
-const WRONG: [(&str, &[&str], &str); 22] = [
-    ("LISTEN_ADDR", &["", "here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
+const WRONG: [(&str, &[&str], &str); 20] = [
+    ("LISTEN_ADDR", &["here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
     ("LISTEN_ADDR", &["localhost:99999", ":x", "0.0.0.0:-1"], "the port is not from 0 to 65535"),
     ("LISTEN_ADDR", &["nosuch.invalid:80"], "the host is unknown; must be HOST:PORT"),
-    ("OPS_ADDR", &["", "here", "-1", ":99999", "::1:80"], ADDRESS),
-    ("DATABASE_URL_FILE", &[""], FILE),
+    ("OPS_ADDR", &["here", "-1", ":99999", "::1:80"], ADDRESS),
     ("DATABASE_URL_FILE", &["/nowhere", "-1", "/tmp", "no url"], "must hold the database URL"),
-    ("DATABASE_PASSWORD_FILE", &[""], FILE),
     ("DATABASE_PASSWORD_FILE", &["/nowhere", "-1", "/tmp", "word"], "must hold the password"),
     (
         "DATABASE_MAX_CONNECTIONS",
-        &["", "ten", "-1", "4", "10001", "10k"],
+        &["ten", "-1", "4", "10001", "10k"],
         "a whole number from 5 to 10000, such as 10",
     ),
-    ("MIGRATE", &["", "yes", "-1", "AUTO", "auto,off"], "[possible values: auto, only, off]"),
-    ("REQUEST_TIMEOUT", &["", "ten", "-5s", "2days", "10", "10 potatoes", "0s"], TIME),
-    ("HEADER_TIMEOUT", &["", "ten", "-5s", "2days", "10", "0s"], TIME),
-    ("IDLE_TIMEOUT", &["", "ten", "-5s", "2days", "10", "0s"], TIME),
+    ("MIGRATE", &["yes", "-1", "AUTO", "auto,off"], "[possible values: auto, only, off]"),
+    ("REQUEST_TIMEOUT", &["ten", "-5s", "2days", "10", "10 potatoes", "0s"], TIME),
+    ("HEADER_TIMEOUT", &["ten", "-5s", "2days", "10", "0s"], TIME),
+    ("IDLE_TIMEOUT", &["ten", "-5s", "2days", "10", "0s"], TIME),
     (
         "MAX_CONNECTIONS",
-        &["", "many", "-1", "0", "1000001", "10k"],
+        &["many", "-1", "0", "1000001", "10k"],
         "a whole number from 1 to 1000000, such as 10000",
     ),
     (
         "MAX_BODY_BYTES",
-        &["", "big", "-1", "0", "4GiB", "1 potato"],
+        &["big", "-1", "0", "4GiB", "1 potato"],
         "1 to 4294967295 bytes, such as 1048576, 500kB, 1MB or 1MiB",
     ),
     (
         "WRITE_QUEUE",
-        &["", "long", "-1", "0", "1000001", "4k"],
+        &["long", "-1", "0", "1000001", "4k"],
         "a whole number from 1 to 1000000, such as 4096",
     ),
-    ("SHUTDOWN_DELAY", &["", "ten", "-5s", "2days", "10"], TIME_OR_NONE),
+    ("SHUTDOWN_DELAY", &["ten", "-5s", "2days", "10"], TIME_OR_NONE),
     ("SHUTDOWN_DELAY", &["30s", "1h"], "SHUTDOWN_TIMEOUT, which includes it, is 30s"),
-    ("SHUTDOWN_TIMEOUT", &["", "ten", "-5s", "2days", "10"], TIME_OR_NONE),
-    ("APDEX_T", &["", "fast", "-5s", "2days", "500", "0s"], TIME),
-    ("LOG_FORMAT", &["", "xml", "-1", "JSON", "json,pretty"], "values: auto, json, pretty]"),
-    ("RUST_LOG", &["", "verbose", "-1", "a=b=c", "info,chat_server=loud", "info,"], FILTER),
+    ("SHUTDOWN_TIMEOUT", &["ten", "-5s", "2days", "10"], TIME_OR_NONE),
+    ("APDEX_T", &["fast", "-5s", "2days", "500", "0s"], TIME),
+    ("LOG_FORMAT", &["xml", "-1", "JSON", "json,pretty"], "values: auto, json, pretty]"),
+    ("RUST_LOG", &["verbose", "-1", "a=b=c", "info,chat_server=loud", "info,"], FILTER),
 ];
 
 /// Database URLs, whose value is shown only where it cannot hold a password.
-const WRONG_URLS: [(&str, &str); 50] = [
-    // Not the default: a secret that is empty by mistake must not lead to another database.
-    ("", SQLITE),
+const WRONG_URLS: [(&str, &str); 49] = [
     ("chat.db", SQLITE),
     ("postgres://u:geheim@h/d", MYSQL),
     ("mysql://u:geheim@h", "it names no database; it is mysql://"),
@@ -162,10 +162,31 @@ async fn a_wrong_value_is_named_with_its_setting_and_what_is_right() {
 }
 
 #[tokio::test]
-async fn a_wrong_flag_is_a_wrong_value_even_when_it_is_negative() {
-    let output = command(&["--write-queue", "-1"]).output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("'-1' for '--write-queue <WRITE_QUEUE>': must be a whole"), "{said}");
+async fn a_wrong_flag_is_a_wrong_value_even_when_it_is_negative_or_nothing() {
+    for value in ["-1", ""] {
+        let output = command(&["--write-queue", value]).output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("for '--write-queue <WRITE_QUEUE>'"), "{value:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    // The health check finds out by the same settings where to ask, and listens nowhere itself.
+    for setting in tidy::settings() {
+        let asked = command(&["healthcheck"]).env(&setting, "").output().await.unwrap();
+        let said = String::from_utf8(asked.stderr).unwrap();
+        assert!(!said.contains(&setting) && !said.contains("invalid value"), "{setting}: {said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let names = [tidy::settings(), documented::variables_of_otlp()].concat().join("= ");
+    let shell = format!("cd {} && export {names}=", folder.path().display());
+    let server = Process::start_after(&shell, &[]).await;
+    server.wait_until_ready().await;
+    assert!(folder.path().join("chat.db").exists(), "the default of DATABASE_URL");
+    let warnings: Vec<_> =
+        server.log().into_iter().filter(|line| line["level"] == "WARN").collect();
+    assert_eq!(warnings, Vec::<Value>::new());
 }
 
 #[tokio::test]
