@@ -5,6 +5,10 @@
   SQLite on the volume claim {{ .Values.sqlite.existingClaim | default (include "chat-server.fullname" .) }}
 {{- else if eq .Values.database.type "external" }}
   yours; its URL is in the key {{ .Values.externalDatabase.urlKey }} of the Secret {{ .Values.externalDatabase.existingSecret }}
+{{- if and .Values.networkPolicy.enabled (not .Values.externalDatabase.cidrs) }}
+  The servers' NetworkPolicy opens {{ len .Values.externalDatabase.ports | eq 1 | ternary "port" "ports" }} {{ join ", " .Values.externalDatabase.ports }} of every address to them, since externalDatabase.cidrs is
+  empty; set it to the addresses of the database.
+{{- end }}
 {{- else }}
   MySQL, in the pod {{ include "chat-server.fullname" . }}-mysql-0; the password of {{ .Values.mysql.auth.username }}:
   kubectl {{ $n }} get secret {{ include "chat-server.mysql.secretName" . }} -o jsonpath='{.data.{{ .Values.mysql.auth.passwordKey | replace "." "\\." }}}' | base64 -d
