@@ -1,15 +1,22 @@
 {{/* Names and labels, pull secrets and images: what all objects share. */}}
 
-{{- define "chat-server.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{/*
+At most 40 characters of a name, so that the longest suffix and what controllers append still fit into 63. A longer one
+ends in a hash of the whole, because two that begin alike must not become the same.
+*/}}
+{{- define "chat-server.fitting" -}}
+{{- if le (len .) 40 }}{{ . }}{{ else }}{{ . | trunc 31 | trimSuffix "-" }}-{{ sha256sum . | trunc 8 }}{{ end }}
 {{- end }}
 
-{{/* Cut at 40, so that the longest suffix and what controllers append still fit into 63 characters. */}}
+{{- define "chat-server.name" -}}
+{{- include "chat-server.fitting" (.Values.nameOverride | default .Chart.Name) }}
+{{- end }}
+
 {{- define "chat-server.fullname" -}}
-{{- $name := include "chat-server.name" . }}
+{{- $name := .Values.nameOverride | default .Chart.Name }}
 {{- $full := printf "%s-%s" .Release.Name $name }}
 {{- if contains $name .Release.Name }}{{ $full = .Release.Name }}{{ end }}
-{{- .Values.fullnameOverride | default $full | trunc 40 | trimSuffix "-" }}
+{{- include "chat-server.fitting" (.Values.fullnameOverride | default $full) }}
 {{- end }}
 
 {{- define "chat-server.namespace" -}}
