@@ -6,6 +6,7 @@ use crate::{
     connection::Patience,
     database_url::DatabaseUrl,
     health::Health,
+    listener::Listener,
     places::Places,
     server::{self, Connections, Service},
     store::{Store, StoreOptions},
@@ -15,7 +16,7 @@ use anyhow::Context;
 use prometheus::Registry;
 use secrecy::ExposeSecret;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,19 +25,16 @@ const CUT_OFF_MAX: Duration = Duration::from_millis(100);
 
 /// The sockets to serve on, bound before anything else so that a port in use is found out at once.
 pub struct Listeners {
-    public: TcpListener,
-    ops: Option<TcpListener>,
+    public: Listener,
+    ops: Option<Listener>,
 }
 
 impl Listeners {
     /// # Errors
     /// When an address is in use or not this machine's.
-    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let public = bind("LISTEN_ADDR", config.listen_addr).await?;
-        let ops = match config.ops_addr {
-            Some(address) => Some(bind("OPS_ADDR", address).await?),
-            None => None,
-        };
+    pub fn bind(config: &Config) -> anyhow::Result<Self> {
+        let public = bind("LISTEN_ADDR", config.listen_addr)?;
+        let ops = config.ops_addr.map(|address| bind("OPS_ADDR", address)).transpose()?;
         Ok(Self { public, ops })
     }
 
@@ -54,10 +52,8 @@ impl Listeners {
     }
 }
 
-async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{setting}: cannot listen on {address}"))
+fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<Listener> {
+    Listener::bind(address).with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
 /// Serves until `stop` resolves, then drains.

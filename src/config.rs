@@ -18,9 +18,10 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Address and port to serve on, such as 127.0.0.1:8081, localhost:8081 or :8081. Port 0 takes
-    /// any free port
-    #[arg(long, env, default_value = "0.0.0.0:8081", value_parser = address)]
+    /// Address and port to serve on, such as 127.0.0.1:8081, localhost:8081 or :8081. That is
+    /// [::]:8081, every address of IPv6 and IPv4, as far as the host has them. Port 0 takes any
+    /// free port
+    #[arg(long, env, default_value = "[::]:8081", value_parser = address)]
     pub listen_addr: SocketAddr,
 
     /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics, /stats,

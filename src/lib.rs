@@ -7,6 +7,7 @@
 //! - [`setting`], [`database_url`]: how values are written, and what is said about wrong ones
 //! - [`app`]: the life of the process, from listening to draining
 //! - [`server`], [`connection`], [`socket`]: sockets, how many of them, how long they may take
+//! - [`listener`]: a socket to listen on, for both families of addresses
 //! - [`framing`]: what HTTP/1.1 asks of a request beside what hyper checks
 //! - [`places`]: how many connections there may be
 //! - [`api`]: the endpoints, the pages, the error contract
@@ -26,6 +27,7 @@ pub mod database_url;
 pub mod framing;
 pub mod health;
 pub mod healthcheck;
+pub mod listener;
 pub mod message;
 pub mod places;
 pub mod rendering;

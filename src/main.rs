@@ -96,7 +96,7 @@ async fn serve(config: &Config, url: &DatabaseUrl, telemetry: &Telemetry) -> any
             }
         }
     }
-    let listeners = Listeners::bind(config).await?;
+    let listeners = Listeners::bind(config)?;
     info!(version = env!("CARGO_PKG_VERSION"), "Starting");
     let (stop, stopped) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {

@@ -5,6 +5,7 @@ use crate::{
     api::App,
     connection::{self, Patience},
     health::Health,
+    listener::Listener,
     telemetry::{Kind, admits},
 };
 use futures_util::FutureExt;
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinSet, yield_now},
     time::sleep,
@@ -105,7 +106,7 @@ pub struct Service {
 
 /// Serves a listener until `stop` is cancelled and the requests under way are answered. Dropped
 /// before that, it cuts them off.
-pub async fn serve(listener: TcpListener, service: Service, stop: CancellationToken) {
+pub async fn serve(listener: Listener, service: Service, stop: CancellationToken) {
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
     let mut connections = JoinSet::new();
     loop {

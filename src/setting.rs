@@ -25,8 +25,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// such as /dev/zero has no end.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-const ADDRESS: &str =
-    "must be HOST:PORT, such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081 for every host";
+const ADDRESS: &str = "must be HOST:PORT, such as 127.0.0.1:8081, [::1]:8081, localhost:8081, or :8081 for every address";
 
 const BYTES: &str = "must be 1 to 4294967295 bytes, such as 1048576, 500kB, 1MB or 1MiB";
 
@@ -36,7 +35,7 @@ const FILTER: &str = "must be off, error, warn, info, debug or trace, also for o
 /// An address to listen on. A name is looked up; of its addresses the first of IPv4 is taken, since
 /// that is where most clients of `localhost` go.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let text = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -162,7 +161,7 @@ mod tests {
     fn an_address_may_leave_out_the_host_or_name_it() {
         for (text, expected) in [
             ("0.0.0.0:8081", "0.0.0.0:8081"),
-            (":8081", "0.0.0.0:8081"),
+            (":8081", "[::]:8081"),
             ("localhost:8081", "127.0.0.1:8081"),
             ("[::1]:0", "[::1]:0"),
         ] {

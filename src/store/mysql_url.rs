@@ -79,7 +79,7 @@ fn connect_options(url: &Url) -> anyhow::Result<MySqlConnectOptions> {
         url.as_str().parse().ok().context(
             "its USER, PASSWORD or NAME is not UTF-8 when its percent-encoding is undone",
         )?;
-    // sqlx looks up a host with its brackets, and finds no IPv6 address.
+    // The URL's brackets are not part of an address of IPv6, which sqlx looks up and verifies.
     let host = options.get_host().trim_matches(['[', ']']).to_owned();
     let options = options.host(&host);
     // sqlx would log a slow statement as a whole, and a packet of messages holds their texts.

@@ -63,22 +63,28 @@ pub struct Collector {
 
 impl Collector {
     pub async fn start() -> Self {
-        Self::start_as(false, Server::builder()).await
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// The same at another address.
+    pub async fn start_at(address: &str) -> Self {
+        Self::start_as(false, Server::builder(), address).await
     }
 
     /// One that takes everything, and says that it could not.
     pub async fn start_refusing() -> Self {
-        Self::start_as(true, Server::builder()).await
+        Self::start_as(true, Server::builder(), "127.0.0.1:0").await
     }
 
     /// One whose gRPC is encrypted.
     pub async fn start_with_certificate(certificate: &str, key: &str) -> Self {
         let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate, key));
-        Self::start_as(false, Server::builder().tls_config(tls).unwrap()).await
+        Self::start_as(false, Server::builder().tls_config(tls).unwrap(), "127.0.0.1:0").await
     }
 
-    async fn start_as(refuses: bool, mut server: Server) -> Self {
-        let (grpc, http) = (listener().await, listener().await);
+    async fn start_as(refuses: bool, mut server: Server, address: &str) -> Self {
+        let grpc = TcpListener::bind(address).await.unwrap();
+        let http = TcpListener::bind(address).await.unwrap();
         let received = Arc::default();
         let (grpc_address, http_address) = (grpc.local_addr().unwrap(), http.local_addr().unwrap());
         let collector = Self { received, refuses, grpc: grpc_address, http: http_address };
@@ -216,10 +222,6 @@ impl LogsService for Collector {
         self.take_logs(request.into_inner());
         self.answer_grpc()
     }
-}
-
-async fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
 /// Attributes as text.

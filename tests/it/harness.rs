@@ -147,7 +147,7 @@ impl TestApp {
         let fixed = ["chat-server", "--listen-addr", "127.0.0.1:0", "--database-url", url];
         let config = Config::parse_from(fixed.iter().chain(flags));
         let url = DatabaseUrl::of(&config).unwrap();
-        let listeners = Listeners::bind(&config).await.unwrap();
+        let listeners = Listeners::bind(&config).unwrap();
         let (address, ops_address) = (listeners.public_addr().unwrap(), listeners.ops_addr());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {

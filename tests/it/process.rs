@@ -42,7 +42,8 @@ impl Process {
 
     async fn spawn(mut command: Command) -> Self {
         let mut child = command
-            .args(["--listen-addr", "127.0.0.1:0", "--log-format", "json"])
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .args(["--log-format", "json"])
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -128,6 +129,17 @@ impl Process {
     pub async fn stop(self) {
         self.signal("-TERM").await;
         assert_eq!(self.exit_code().await, Some(0));
+    }
+
+    /// What a command says in the network that the process is in, and whether it succeeds.
+    pub async fn in_its_network(&self, flags: &[&str]) -> (bool, String) {
+        let mut enter = without_settings(Command::new("nsenter"));
+        enter.args(["--preserve-credentials", "--user", "--net", "--target"]);
+        enter.arg(self.child.id().expect("it runs").to_string());
+        let output = enter.arg(env!("CARGO_BIN_EXE_chat-server")).args(flags).output().await;
+        let output = output.unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), said)
     }
 
     pub async fn exit_code(mut self) -> Option<i32> {

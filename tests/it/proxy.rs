@@ -37,8 +37,13 @@ struct State {
 impl Proxy {
     /// Forwards to the host and port of a URL.
     pub async fn to(url: &Url) -> Self {
+        Self::at("127.0.0.1:0", url).await
+    }
+
+    /// The same from another address.
+    pub async fn at(address: &str, url: &Url) -> Self {
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let network = watch::Sender::new(State { network: Network::Works, cuts: 0, silences: 0 });
         let states = network.subscribe();

@@ -18,7 +18,7 @@ macro_rules! no_pem {
     };
 }
 
-const ADDRESS: &str = "such as 0.0.0.0:8081, [::1]:8081, localhost:8081, or :8081";
+const ADDRESS: &str = "such as 127.0.0.1:8081, [::1]:8081, localhost:8081, or :8081";
 const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
 const TIME_OR_NONE: &str = "with its unit, such as 0s, 500ms, 10s or 2m";
 const FILTER: &str = "such as warn,chat_server=debug";
@@ -181,7 +181,7 @@ async fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
     let folder = tempfile::tempdir().unwrap();
     let names = [tidy::settings(), documented::variables_of_otlp()].concat().join("= ");
     let shell = format!("cd {} && export {names}=", folder.path().display());
-    let server = Process::start_after(&shell, &[]).await;
+    let server = Process::start_after(&shell, &["--listen-addr", "127.0.0.1:0"]).await;
     server.wait_until_ready().await;
     assert!(folder.path().join("chat.db").exists(), "the default of DATABASE_URL");
     let warnings: Vec<_> =

@@ -32,13 +32,13 @@ fn greet(mut client: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<(
 }
 
 /// A MySQL server as far as its certificate, which is signed by itself only.
-fn start_database() -> SocketAddr {
+fn start_database(host: &str) -> SocketAddr {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = ServerConfig::builder().with_no_client_auth();
     let config = Arc::new(config.with_single_cert(vec![made.cert.der().clone()], key).unwrap());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind((host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for client in listener.incoming() {
@@ -50,19 +50,21 @@ fn start_database() -> SocketAddr {
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_unreachable() {
-    let address = start_database();
-    let url = format!("mysql://u@localhost:{}/d?ssl-mode=VERIFY_IDENTITY", address.port());
-    let server = Process::start(&["--database-url", &url]).await;
-    eventually("the certificate is blamed", || async {
-        server.json("/readyz").await["checks"][0]["reason"] == "tls_failed"
-    })
-    .await;
-    eventually("the log says why", || async {
-        let is_blamed = |line: &serde_json::Value| {
-            line["db.trouble"] == "tls_failed"
-                && line["cause"].to_string().contains("invalid peer certificate")
-        };
-        server.log().iter().any(is_blamed)
-    })
-    .await;
+    for (ip, host) in [("127.0.0.1", "localhost"), ("::1", "[::1]")] {
+        let port = start_database(ip).port();
+        let url = format!("mysql://u@{host}:{port}/d?ssl-mode=VERIFY_IDENTITY");
+        let server = Process::start(&["--database-url", &url]).await;
+        eventually("the certificate is blamed", || async {
+            server.json("/readyz").await["checks"][0]["reason"] == "tls_failed"
+        })
+        .await;
+        eventually("the log says why", || async {
+            let is_blamed = |line: &serde_json::Value| {
+                line["db.trouble"] == "tls_failed"
+                    && line["cause"].to_string().contains("invalid peer certificate")
+            };
+            server.log().iter().any(is_blamed)
+        })
+        .await;
+    }
 }

@@ -19,8 +19,8 @@ extraEnv wins over the chart. A value is a text, or an object with valueFrom; wh
 
 {{/* Numbers go through int64: Helm reads them as floats, which print as 1e+06. */}}
 {{- define "chat-server.environment.server" -}}
-LISTEN_ADDR: "0.0.0.0:8081"
-OPS_ADDR: "0.0.0.0:{{ .Values.operations.port }}"
+LISTEN_ADDR: ":8081"
+OPS_ADDR: ":{{ .Values.operations.port }}"
 {{- with .Values.config }}
 RUST_LOG: {{ .log | quote }}
 LOG_FORMAT: {{ .logFormat | quote }}
