@@ -6,7 +6,7 @@ use crate::{
     connection::Patience,
     database_url::DatabaseUrl,
     health::Health,
-    listener::Listener,
+    listener::Port,
     places::Places,
     server::{self, Connections, Service},
     store::{Store, StoreOptions},
@@ -16,25 +16,30 @@ use anyhow::Context;
 use prometheus::Registry;
 use secrecy::ExposeSecret;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// How long it takes at most until requests have noticed that they are cut off.
 const CUT_OFF_MAX: Duration = Duration::from_millis(100);
 
-/// The sockets to serve on, bound before anything else so that a port in use is found out at once.
+/// How long the public port stays shut when the database does not serve yet. A proxy turns to
+/// another server when a connection is refused, but passes on a 503; without another server, an
+/// error that says what is missing is worth more than none.
+const SHUT_MAX: Duration = Duration::from_secs(2);
+
+/// The ports to serve on, taken before anything else so that one in use is found out at once.
 pub struct Listeners {
-    public: Listener,
-    ops: Option<Listener>,
+    public: Port,
+    ops: Option<Port>,
 }
 
 impl Listeners {
     /// # Errors
     /// When an address is in use or not this machine's.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
-        let public = bind("LISTEN_ADDR", config.listen_addr)?;
-        let ops = config.ops_addr.map(|address| bind("OPS_ADDR", address)).transpose()?;
+        let public = Port::take("LISTEN_ADDR", config.listen_addr)?;
+        let ops = config.ops_addr.map(|address| Port::take("OPS_ADDR", address)).transpose()?;
         Ok(Self { public, ops })
     }
 
@@ -48,12 +53,8 @@ impl Listeners {
 
     /// The address of the operations endpoints, if they have their own.
     pub fn ops_addr(&self) -> Option<SocketAddr> {
-        self.ops.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.ops.as_ref().and_then(|port| port.local_addr().ok())
     }
-}
-
-fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<Listener> {
-    Listener::bind(address).with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
 /// Serves until `stop` resolves, then drains.
@@ -90,22 +91,24 @@ pub async fn run(
         health: Arc::clone(&health),
     };
 
-    announce(&listeners)?;
     let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
-    let app = if listeners.ops.is_some() { api::public(&parts) } else { api::all(&parts) };
-    let public = service(app, &connections);
-    let public = tokio::spawn(server::serve(listeners.public, public, stop_public.clone()));
-    let cut_off = public.abort_handle();
-    let ops = listeners.ops.map(|listener| {
+    let ops = listeners.ops.map(|port| {
         let ops = service(api::ops(&parts), &Arc::new(Connections::new(places.ops)));
-        tokio::spawn(server::serve(listener, ops, stop_ops.clone()))
+        serve_ops(port, ops, stop_ops.clone())
     });
+    let ops = ops.transpose()?;
+    let app = if ops.is_some() { api::public(&parts) } else { api::all(&parts) };
+    let public = service(app, &connections);
+    let public = serve_public(listeners.public, public, stop_public.clone(), ops.is_none());
+    let mut public = tokio::spawn(public);
+    let cut_off = public.abort_handle();
     let (keeper, migrate) = (Arc::clone(&store), config.migrate);
     let mut keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
     let history = tokio::spawn(async move { stats.keep().await });
     tokio::select! {
         () = stop => {}
         reason = &mut keeper => anyhow::bail!("{}: {}", url.setting, reason?),
+        ended = &mut public => return ended?,
     }
 
     info!(connections = connections.open(), "Stopping: not ready any more");
@@ -135,6 +138,41 @@ pub async fn run(
         // So that they are counted and traced as what they are.
         let _ = timeout(CUT_OFF_MAX, connections.all_closed()).await;
     }
+    Ok(())
+}
+
+/// Opens the port of the operations endpoints at once, which tell how the start goes.
+fn serve_ops(
+    port: Port,
+    service: Service,
+    stop: CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let ops = link(port.local_addr()?);
+    let listener = port.open()?;
+    info!("Health: {ops}/readyz");
+    Ok(tokio::spawn(server::serve(listener, service, stop)))
+}
+
+/// Opens the public port and serves it: when the database serves for the first time, or when that
+/// takes too long.
+async fn serve_public(
+    port: Port,
+    service: Service,
+    stop: CancellationToken,
+    has_health: bool,
+) -> anyhow::Result<()> {
+    let served = timeout(SHUT_MAX, service.health.database_serves());
+    if stop.run_until_cancelled(served).await.is_none() {
+        return Ok(());
+    }
+    let public = link(port.local_addr()?);
+    let listener = port.open()?;
+    info!("Page: {public}/");
+    info!("Swagger UI: {public}/docs");
+    if has_health {
+        info!("Health: {public}/readyz");
+    }
+    server::serve(listener, service, stop).await;
     Ok(())
 }
 
@@ -177,22 +215,12 @@ fn open_store(
     Ok(Arc::new(store))
 }
 
-fn announce(listeners: &Listeners) -> anyhow::Result<()> {
-    let at = |address: SocketAddr| {
-        // The unspecified address is where to listen, not where to look.
-        let host = if address.ip().is_unspecified() {
-            "localhost".to_owned()
-        } else if address.is_ipv6() {
-            format!("[{}]", address.ip())
-        } else {
-            address.ip().to_string()
-        };
-        format!("http://{host}:{}", address.port())
-    };
-    let public = at(listeners.public_addr()?);
-    let ops = listeners.ops_addr().map_or_else(|| public.clone(), at);
-    info!("Page: {public}/");
-    info!("Swagger UI: {public}/docs");
-    info!("Health: {ops}/readyz");
-    Ok(())
+/// Where a client on this machine finds an address that is listened on.
+fn link(address: SocketAddr) -> String {
+    // The unspecified address is where to listen, not where to look.
+    if address.ip().is_unspecified() {
+        format!("http://localhost:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
 }

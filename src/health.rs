@@ -79,6 +79,13 @@ impl Health {
         })
     }
 
+    /// Waits until the database serves.
+    pub async fn database_serves(&self) {
+        let mut states = self.database.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = states.wait_for(|state| state.trouble.is_none()).await;
+    }
+
     /// Waits until the database serves, or cannot be made to.
     pub async fn database_settles(&self) -> DatabaseState {
         let settled =

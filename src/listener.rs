@@ -1,39 +1,48 @@
-//! A socket to listen on, for IPv6 and IPv4 where it is for every address.
+//! A port to listen on, for IPv6 and IPv4 where it is for every address.
 
+use anyhow::Context;
 use socket2::SockRef;
 use std::{
-    io,
+    io, iter,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+/// A port that is taken but not open yet: the system refuses connections to it.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Port {
+    /// The setting that names the address.
+    setting: &'static str,
+    socket: TcpSocket,
+}
 
-impl Listener {
-    /// Listens on an address. `[::]` is every address of both families, or of IPv4 alone on a host
-    /// without IPv6.
+impl Port {
+    /// Takes the port of an address. `[::]` is every address of both families, or of IPv4 alone on
+    /// a host without IPv6.
     ///
     /// # Errors
     /// When the address is in use or not this machine's.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub fn take(setting: &'static str, address: SocketAddr) -> anyhow::Result<Self> {
         let every = address.ip() == Ipv6Addr::UNSPECIFIED;
-        match listen(address) {
+        let socket = match bind(address) {
             Err(error) if every && lacks_ipv6(&error) => {
-                listen((Ipv4Addr::UNSPECIFIED, address.port()).into())
+                bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
             }
-            listener => listener,
-        }
-        .map(Self)
+            socket => socket,
+        };
+        let socket = socket.with_context(|| format!("{setting}: cannot listen on {address}"))?;
+        Ok(Self { setting, socket })
     }
 
-    /// Waits for a client. One that came by IPv4 has its address of IPv4, also on a socket of both.
+    /// Opens it.
     ///
     /// # Errors
-    /// When the system has no connection to give.
-    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, client) = self.0.accept().await?;
-        Ok((stream, SocketAddr::new(client.ip().to_canonical(), client.port())))
+    /// When another process has opened it since it was taken.
+    pub fn open(self) -> anyhow::Result<Listener> {
+        let (setting, address) = (self.setting, self.local_addr()?);
+        // As many as the system allows may wait to be accepted.
+        let listener = self.socket.listen(u32::MAX);
+        listener.map(Listener).with_context(|| format!("{setting}: cannot listen on {address}"))
     }
 
     /// The address with the port that was really taken.
@@ -41,11 +50,42 @@ impl Listener {
     /// # Errors
     /// When the system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Waits for a client. One that came by IPv4 has its address of IPv4, also on a socket of both.
+    ///
+    /// # Errors
+    /// When the system has no connection to give.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, client) = self.0.accept().await?;
+        Ok((stream, canonical(client)))
+    }
+
+    /// Closes the port, and returns the clients that have connected already: they wait for a
+    /// response, not for a reset. The runtime may not have heard of them yet, so the system is
+    /// asked.
+    pub fn close(self) -> Vec<(TcpStream, SocketAddr)> {
+        let Ok(listener) = self.0.into_std() else { return Vec::new() };
+        let waiting = iter::from_fn(|| listener.accept().ok());
+        let waiting = waiting.filter_map(|(stream, client)| {
+            stream.set_nonblocking(true).ok()?;
+            Some((TcpStream::from_std(stream).ok()?, canonical(client)))
+        });
+        waiting.collect()
+    }
+}
+
+fn canonical(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip().to_canonical(), client.port())
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
     socket.set_reuseaddr(true)?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
@@ -53,11 +93,29 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SockRef::from(&socket).set_only_v6(false)?;
     }
     socket.bind(address)?;
-    // As many as the system allows may wait to be accepted.
-    socket.listen(u32::MAX)
+    Ok(socket)
 }
 
-/// Whether listening failed because the host has no IPv6: no such sockets, or no such addresses.
+/// Whether that failed because the host has no IPv6: no such sockets, or no such addresses.
 fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || TcpSocket::new_v6().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn a_client_of_whom_the_runtime_has_not_heard_is_not_left_behind() {
+        let port = Port::take("LISTEN_ADDR", (Ipv6Addr::UNSPECIFIED, 0).into()).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, port.local_addr().unwrap().port());
+        assert!(std::net::TcpStream::connect(address).is_err(), "refused until it is open");
+        let listener = port.open().unwrap();
+        assert!(listener.accept().now_or_never().is_none());
+        let client = std::net::TcpStream::connect(address).unwrap();
+        assert!(listener.accept().now_or_never().is_none(), "the runtime had no turn");
+        let waiting: Vec<_> = listener.close().into_iter().map(|(_, client)| client).collect();
+        assert_eq!(waiting, [client.local_addr().unwrap()]);
+    }
 }

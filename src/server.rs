@@ -8,7 +8,6 @@ use crate::{
     listener::Listener,
     telemetry::{Kind, admits},
 };
-use futures_util::FutureExt;
 use std::{
     net::SocketAddr,
     sync::{
@@ -109,25 +108,7 @@ pub struct Service {
 pub async fn serve(listener: Listener, service: Service, stop: CancellationToken) {
     let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
     let mut connections = JoinSet::new();
-    loop {
-        let accepted = match stop.run_until_cancelled(listener.accept()).await {
-            Some(accepted) => accepted,
-            // Those who have connected already are waiting for an answer, not for a reset.
-            None => match listener.accept().now_or_never() {
-                Some(accepted @ Ok(_)) => accepted,
-                _ => break,
-            },
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if admits(CANNOT_ACCEPT) {
-                    warn!(cause = %error, "{}", CANNOT_ACCEPT.message);
-                }
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+    let mut serve = |stream, client| {
         let (app, permit, patience) = if let Some(permit) = service.connections.admit() {
             (&app, permit, Some(service.patience))
         } else if let Ok(permit) = Arc::clone(&service.refusals).try_acquire_owned() {
@@ -137,17 +118,30 @@ pub async fn serve(listener: Listener, service: Service, stop: CancellationToken
             if admits(UNANSWERED) {
                 warn!("{}", UNANSWERED.message);
             }
-            continue;
+            return;
         };
         let stop = stop.clone();
         let health = Arc::clone(&service.health);
-        let task = serve_one(stream, peer, Arc::clone(app), health, patience, permit, stop);
+        let task = serve_one(stream, client, Arc::clone(app), health, patience, permit, stop);
         connections.spawn(task);
         // The set keeps what has ended until it is asked.
         while connections.try_join_next().is_some() {}
+    };
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((stream, client)) => serve(stream, client),
+            Err(error) => {
+                if admits(CANNOT_ACCEPT) {
+                    warn!(cause = %error, "{}", CANNOT_ACCEPT.message);
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
     // New connections are refused by the system from here on.
-    drop(listener);
+    for (stream, client) in listener.close() {
+        serve(stream, client);
+    }
     while connections.join_next().await.is_some() {}
 }
 

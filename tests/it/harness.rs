@@ -142,8 +142,16 @@ impl TestApp {
         app
     }
 
-    /// Starts a server and waits for nothing.
+    /// Starts a server and waits until its port is open.
     pub async fn launch(url: &str, flags: &[&str]) -> Self {
+        let app = Self::begin(url, flags);
+        let is_open = || async { TcpStream::connect(app.address).await.is_ok() };
+        eventually("the port opens", is_open).await;
+        app
+    }
+
+    /// Starts a server and waits for nothing.
+    pub fn begin(url: &str, flags: &[&str]) -> Self {
         let fixed = ["chat-server", "--listen-addr", "127.0.0.1:0", "--database-url", url];
         let config = Config::parse_from(fixed.iter().chain(flags));
         let url = DatabaseUrl::of(&config).unwrap();

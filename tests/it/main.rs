@@ -35,6 +35,7 @@ mod parameters;
 mod private_database;
 mod process;
 mod proxy;
+mod restarts;
 mod scripts;
 mod sequence;
 mod setting_files;
