@@ -83,7 +83,11 @@ pub enum Trouble {
     Full,
     /// Another session holds a lock that posts need.
     Locked,
+    /// The database, or its user, has as many connections or statements as it may have.
+    LimitReached,
     Busy,
+    /// The database responds, but with an error that none of the others is.
+    Unexpected,
 }
 
 impl Trouble {
@@ -100,8 +104,16 @@ impl Trouble {
             Self::ReadOnly => "read_only",
             Self::Full => "full",
             Self::Locked => "locked",
+            Self::LimitReached => "limit_reached",
             Self::Busy => "busy",
+            Self::Unexpected => "unexpected",
         }
+    }
+
+    /// The trouble behind an error of a look at the database, which asks nothing that can be a fault
+    /// of ours.
+    pub(super) fn of_look(error: &sqlx::Error) -> Self {
+        Self::of(error).unwrap_or(Self::Unexpected)
     }
 
     /// The trouble behind an error, or `None` when the error is not the database's state but a
@@ -154,25 +166,28 @@ impl Trouble {
     /// Error numbers as MySQL's and MariaDB's server error references list them.
     const fn of_mysql(number: u16) -> Option<Self> {
         match number {
-            // The last two: the password has expired.
-            1044 | 1045 | 1130 | 1142 | 1143 | 1227 | 1698 | 1820 | 1862 => {
-                Some(Self::AccessDenied)
-            }
+            // Not allowed from this host, not by this way to log in, not with a password that has
+            // expired, not with an account that is locked (by MySQL, then by MariaDB).
+            1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1251 | 1524 | 1698 | 1820 | 1862
+            | 3118 | 3955 | 4150 | 4151 => Some(Self::AccessDenied),
+            // Only connections with TLS are allowed.
+            3159 => Some(Self::TlsFailed),
             1046 | 1049 => Some(Self::DatabaseMissing),
             1054 | 1146 => Some(Self::NotMigrated),
             1290 | 1792 | 1836 | 3906 => Some(Self::ReadOnly),
             1021 | 1114 => Some(Self::Full),
             1205 => Some(Self::Locked),
-            // Deadlock, and what MariaDB and Group Replication make of the same conflict; then too
-            // many connections, out of memory.
-            1020 | 1153 | 1213 | 3101 | 1037 | 1038 | 1040 | 1041 | 1203 | 1226 => Some(Self::Busy),
+            // Connections: of all, of the user, of the user in an hour. Prepared statements.
+            1040 | 1203 | 1226 | 1461 => Some(Self::LimitReached),
+            // Deadlock, and what MariaDB and Group Replication make of the same conflict; then out
+            // of memory or threads, and a statement that took too long.
+            1020 | 1153 | 1213 | 3101 | 1037 | 1038 | 1041 | 1135 | 1969 | 3024 => Some(Self::Busy),
             // A node outside its cluster, a server going down or offline, a connection cut by it;
             // the last two are ProxySQL's for a server that it cannot reach.
             1047
             | 1053
             | 1077
             | 1079
-            | 1129
             | 1152
             | 1158..=1161
             | 1180

@@ -192,6 +192,7 @@ impl MySql {
         }
         let ssl_mode = self.pool.connect_options().get_ssl_mode();
         let mut server = self.server.clone().ssl_mode(ssl_mode).connect().await?;
+        set_up_for_migrations(&mut server).await?;
         let name = self.database.replace('`', "``");
         let create = format!(
             "create database if not exists `{name}` character set utf8mb4 collate utf8mb4_bin"

@@ -4,15 +4,43 @@ use super::limits::Limits;
 use sqlx::{Executor, MySqlConnection, Row, mysql::MySqlRow, raw_sql};
 
 /// What holds in the sessions of this server, whatever the database's defaults are: only committed
-/// rows are read, each statement is committed, and a wait for another session's lock on a row or a
-/// table ends after this many seconds. By default it takes 50 s or days, longer than any deadline.
+/// rows are read, each statement is committed by itself and its connection stays open, no row is
+/// left out of a result or of a check for duplicates, and no statement is cut short. The argument
+/// says for how long the session waits.
+///
+/// The first comment is code for MySQL 8, the second for MariaDB, whose `sql_mode` can change what
+/// SQL means; that of MySQL cannot change ours, and some services refuse to have it set.
 macro_rules! settings {
-    () => {
-        "set session transaction isolation level repeatable read; \
-         set session autocommit = 1, innodb_lock_wait_timeout = 1, lock_wait_timeout = 2;"
+    ($waits:literal) => {
+        concat!(
+            "set session transaction isolation level repeatable read, read write; \
+             set session completion_type = 0, autocommit = 1, sql_big_selects = 1, \
+             sql_select_limit = 9223372036854775807, unique_checks = 1, sql_safe_updates = 0, \
+             net_read_timeout = 30, net_write_timeout = 60, ",
+            $waits,
+            " /*!80000 , max_execution_time = 0, information_schema_stats_expiry = 0 */ \
+             /*M!100000 , max_statement_time = 0, sql_mode = 'STRICT_TRANS_TABLES' */;"
+        )
     };
 }
-pub const SETTINGS: &str = settings!();
+
+/// Requests have seconds, and a wait for another session's lock on a row or a table must end before
+/// them. By default it takes 50 s or days. An idle connection is closed by the server much sooner
+/// than by the database.
+macro_rules! request_settings {
+    () => {
+        settings!("innodb_lock_wait_timeout = 1, lock_wait_timeout = 2, wait_timeout = 300")
+    };
+}
+pub const SETTINGS: &str = request_settings!();
+
+/// Migrations may have to wait. But a server that is paused while it migrates must not keep the
+/// others from it for long.
+macro_rules! migration_settings {
+    () => {
+        settings!("innodb_lock_wait_timeout = 50, lock_wait_timeout = 3600, wait_timeout = 5")
+    };
+}
 
 /// Asks in the same packet, and so in the same round trip, what the database can do.
 macro_rules! variables {
@@ -22,16 +50,15 @@ macro_rules! variables {
     };
 }
 
-/// Makes a new connection fit for migrations, which may have to wait. But a server that is paused
-/// while it migrates must not keep the others from it for long.
+/// Makes a new connection fit for creating and migrating the database.
 pub async fn set_up_for_migrations(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
-    let sql = concat!("set session autocommit = 1, wait_timeout = 5;", variables!());
+    let sql = concat!(migration_settings!(), variables!());
     Ok(limits(&raw_sql(sql).fetch_all(connection).await?))
 }
 
 /// Makes a new connection fit for requests.
 pub async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
-    let sql = concat!(settings!(), variables!());
+    let sql = concat!(request_settings!(), variables!());
     let variables = raw_sql(sql).fetch_all(&mut *connection).await?;
     if variable(&variables, "wsrep_on") == Some("ON") {
         // A read waits until this node has what was committed on the others before it. Probing

@@ -34,7 +34,7 @@ pub const INSERT: Statement = Statement {
 /// packet early, with locks held until this server closes the connection. If it is paused or cut
 /// off just then, the database closes it after a second.
 const BEGIN: &str = "set session wait_timeout = 1; start transaction;";
-const COMMIT: &str = "; commit; set session wait_timeout = @@global.wait_timeout";
+const COMMIT: &str = "; commit; set session wait_timeout = 300";
 
 /// Which statement of a packet, counted from 0, inserts the names of new users, if there are any.
 const NAMES: usize = 2;

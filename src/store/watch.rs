@@ -36,7 +36,7 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
                 }
                 note_limits(database, &mut limits);
                 let cause = watch(database, health, &mut limits).await;
-                let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
+                let trouble = Trouble::of_look(&cause);
                 health.set_database(Some(trouble));
                 log(&Location::of(database), trouble, &cause, "The database does not serve");
                 reminded = Instant::now();
@@ -46,7 +46,7 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
                 if never_served && let Some(reason) = beyond_repair(database, &cause) {
                     return reason;
                 }
-                let trouble = Trouble::of(&cause).unwrap_or(Trouble::Unreachable);
+                let trouble = Trouble::of_look(&cause);
                 if health.set_database(Some(trouble)) || reminded.elapsed() > REMINDER_INTERVAL {
                     log(&Location::of(database), trouble, &cause, "Waiting for the database");
                     reminded = Instant::now();

@@ -1,7 +1,7 @@
 //! Databases whose limits are smaller than what the server promises.
 
 use crate::{
-    harness::{connect_mysql, eventually, problem},
+    harness::{eventually, problem},
     private_database::PrivateDatabase,
     process::Process,
 };
@@ -12,8 +12,7 @@ use sqlx::Executor;
 async fn limits_that_are_too_small_are_named_and_a_text_that_does_not_fit_is_refused() {
     let database = PrivateDatabase::new();
     database.start().await;
-    let mut root =
-        connect_mysql(&database.url().replace("/chat", "").parse().unwrap()).await.unwrap();
+    let mut root = database.root().await;
     root.execute("set global max_allowed_packet = 65536").await.unwrap();
     root.execute("set global max_connections = 15").await.unwrap();
     let flags = ["--database-url", &database.url(), "--database-max-connections", "20"];
@@ -36,4 +35,25 @@ async fn limits_that_are_too_small_are_named_and_a_text_that_does_not_fit_is_ref
         let lines = || server.log().iter().filter(|line| line.to_string().contains(limit)).count();
         eventually("the log names the limit", || async { lines() == 1 }).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_limit_that_is_reached_is_told_from_a_database_that_is_unreachable() {
+    let database = PrivateDatabase::new();
+    database.start().await;
+    let mut root = database.root().await;
+    root.execute("set global max_prepared_stmt_count = 0").await.unwrap();
+    let server = Process::start(&["--database-url", &database.url()]).await;
+    eventually("the limit is blamed", || async {
+        server.json("/readyz").await["checks"][0]["reason"] == "limit_reached"
+    })
+    .await;
+    let names_limit = |line: &serde_json::Value| {
+        line["db.trouble"] == "limit_reached"
+            && line["cause"].to_string().contains("max_prepared_stmt_count")
+    };
+    eventually("the log names it", || async { server.log().iter().any(names_limit) }).await;
+    root.execute("set global max_prepared_stmt_count = 16382").await.unwrap();
+    server.wait_until_ready().await;
 }

@@ -38,6 +38,7 @@ mod proxy;
 mod restarts;
 mod scripts;
 mod sequence;
+mod session_settings;
 mod setting_files;
 mod settings;
 mod slow_heads;

@@ -1,7 +1,10 @@
 //! A database server of a test's own, which it can kill and whose global settings it can change.
 
+use crate::harness::connect_mysql;
+use sqlx::MySqlConnection;
 use std::path::PathBuf;
 use tokio::process::Command;
+use url::Url;
 
 pub struct PrivateDatabase {
     kind: String,
@@ -33,6 +36,13 @@ impl PrivateDatabase {
 
     pub fn url(&self) -> String {
         format!("mysql://root:secret@127.0.0.1:{}/chat", self.port)
+    }
+
+    /// A connection beside the server's, which names no database.
+    pub async fn root(&self) -> MySqlConnection {
+        let mut url: Url = self.url().parse().unwrap();
+        url.set_path("");
+        connect_mysql(&url).await.unwrap()
     }
 
     pub async fn start(&self) {
