@@ -44,10 +44,11 @@ pub struct Config {
     #[arg(long, env, value_parser = file)]
     pub database_password_file: Option<PathBuf>,
 
-    /// Most connections to the database. Four of them are for posts, shared reads and watching; the
-    /// others are for requests with a query of their own. More do not make it faster, and it has a
-    /// limit for all servers together
-    #[arg(long, env, default_value = "10", value_parser = count(5..=10_000, 10))]
+    /// The maximum number of connections to the database. Four of them are for posts, shared reads
+    /// and watching; the others are for requests with a query of their own. One is enough to serve
+    /// everything, slowly. More than ten do not make it faster, and the database has a limit for all
+    /// servers together
+    #[arg(long, env, default_value = "10", value_parser = count(1..=10_000, 10))]
     pub database_max_connections: u32,
 
     /// What to do about the database's schema

@@ -14,11 +14,6 @@ use tracing::debug;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// How long one attempt may take, with what the distance adds. A database that keeps silent for so
-/// long on one connection may answer on another. Longer than a wait for a lock, which ends with an
-/// error (`mysql_session.rs`): the same lock would be in the way on every other connection.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// The attempts of one call.
 pub struct Attempts<'a> {
     health: &'a Health,
@@ -42,16 +37,14 @@ impl<'a> Attempts<'a> {
         if let Some(trouble) = self.health.database().trouble {
             return Err(StoreError::Unavailable(trouble));
         }
-        let now = Instant::now();
         // What is asked and given up at once costs its connection.
-        if now >= self.deadline {
+        if Instant::now() >= self.deadline {
             return Err(self.out_of_time());
         }
-        let end = self.deadline.min(now + ATTEMPT_TIMEOUT + self.health.distance.allowance());
-        match timeout_at(end, operation).await {
+        match timeout_at(self.deadline, operation).await {
             Ok(Ok(value)) => return Ok(Some(value)),
             Ok(Err(error)) => self.note(error)?,
-            Err(_) => debug!("The database kept silent"),
+            Err(_) => return Err(self.out_of_time()),
         }
         // A random part keeps the two sides of a deadlock from meeting again.
         let wake = Instant::now() + self.pause.mul_f64(0.5 + fastrand::f64());

@@ -1,9 +1,20 @@
 //! One interface over the two kinds of database.
 
-use super::{distance::Distance, limits::Limits, mysql::MySql, session::Session, sqlite::Sqlite};
+use super::{
+    distance::{Distance, within},
+    limits::Limits,
+    mysql::MySql,
+    session::Session,
+    sqlite::Sqlite,
+};
 use crate::config::Migrate;
 use anyhow::bail;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How long a statement may take, with what the distance adds. A database that keeps silent for so
+/// long on one connection may answer on another. Longer than a wait for a lock, which ends with an
+/// error (`mysql_session.rs`): the same lock would be in the way on every other connection.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a session is for, which decides on the connections that it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +25,8 @@ pub enum Purpose {
     SharedReads,
     /// Requests that have a query of their own.
     OtherReads,
+    /// Looking whether the database serves.
+    Watching,
 }
 
 #[derive(Clone, Debug)]
@@ -45,19 +58,27 @@ impl Database {
         }
     }
 
-    /// Fails when the database cannot serve. Waits behind no other call.
-    pub async fn probe(&self) -> sqlx::Result<()> {
+    /// Fails when the database cannot serve within a time.
+    pub async fn probe(&self, limit: Duration) -> sqlx::Result<()> {
         match self {
-            Self::MySql(database) => database.probe().await,
-            Self::Sqlite(database) => database.probe().await,
+            Self::MySql(database) => database.probe(limit).await,
+            Self::Sqlite(database) => within(limit, database.probe()).await,
         }
     }
 
-    /// Records how far the ids have come. Only MySQL needs to be told.
-    pub async fn keep_sequence(&self) -> sqlx::Result<()> {
+    /// Does what is due from time to time, in statements that take up to a time.
+    pub async fn look_after(&self, limit: Duration) -> sqlx::Result<()> {
         match self {
-            Self::MySql(database) => database.keep_sequence().await,
+            Self::MySql(database) => database.look_after(limit).await,
             Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// How long a statement may take.
+    pub fn statement_timeout(&self) -> Duration {
+        match self {
+            Self::MySql(database) => STATEMENT_TIMEOUT + database.allowance(),
+            Self::Sqlite(_) => STATEMENT_TIMEOUT,
         }
     }
 
@@ -72,9 +93,7 @@ impl Database {
     /// The connections, by pool.
     pub fn pools(&self) -> Vec<PoolUse> {
         match self {
-            Self::MySql(database) => {
-                database.pools().map(|(name, pool)| pool_use(name, pool)).into()
-            }
+            Self::MySql(database) => database.pools().into(),
             Self::Sqlite(database) => {
                 database.named_pools().map(|(name, pool)| pool_use(name, &pool)).into()
             }
@@ -90,8 +109,10 @@ impl Database {
 
     /// Limits that are too small, and what to do about them.
     pub fn warnings(&self) -> Vec<String> {
-        let connections_used = self.pools().iter().map(|pool| pool.max).sum();
-        self.limits().warnings(connections_used)
+        match self {
+            Self::MySql(database) => database.warnings(),
+            Self::Sqlite(_) => Vec::new(),
+        }
     }
 
     /// A way to the database for one task.
@@ -116,7 +137,7 @@ pub struct PoolUse {
     pub max: u32,
 }
 
-fn pool_use<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> PoolUse {
+fn pool_use(name: &'static str, pool: &sqlx::SqlitePool) -> PoolUse {
     let (size, idle) = (pool.size() as usize, pool.num_idle());
     let max = pool.options().get_max_connections();
     PoolUse { name, idle, used: size.saturating_sub(idle), max }

@@ -54,13 +54,13 @@ fn micros(time: Duration) -> u64 {
 }
 
 /// Fails when the database takes longer.
-pub async fn within<T>(
+pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
-    operation: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
+    operation: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     let too_slow = || {
         let message = format!("the database has not responded within {} ms", limit.as_millis());
-        Err(io::Error::new(io::ErrorKind::TimedOut, message).into())
+        Err(E::from(io::Error::new(io::ErrorKind::TimedOut, message).into()))
     };
     timeout(limit, operation).await.unwrap_or_else(|_| too_slow())
 }

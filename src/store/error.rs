@@ -110,8 +110,7 @@ impl Trouble {
         }
     }
 
-    /// The trouble behind an error of a look at the database, which asks nothing that can be a fault
-    /// of ours.
+    /// The trouble behind an error of a look at the database.
     pub(super) fn of_look(error: &sqlx::Error) -> Self {
         Self::of(error).unwrap_or(Self::Unexpected)
     }

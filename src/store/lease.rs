@@ -1,94 +1,79 @@
-//! Connections on loan from a pool, for one operation or from one to the next.
+//! A connection to MySQL in use, and the right to use one.
 
-use sqlx::{Database, Pool, pool::PoolConnection};
+use super::{database::Purpose, error::Trouble, pool::Pool};
+use sqlx::{Connection as _, MySqlConnection};
 use std::{
     ops::{Deref, DerefMut},
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::timeout};
 
-/// After how long a kept connection goes back to its pool, which ends it when its life is over.
-const KEPT_MAX: Duration = Duration::from_mins(1);
+/// How long closing a connection in order may take. The database needs none of it.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long giving a connection back may take: until then it has its place in the pool. A database
-/// that serves answers within milliseconds, and a new connection costs little more.
-const GIVE_BACK_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// The connection that a task keeps from one operation to the next. The pool asks the database for
-/// a sign of life before it lends a connection and when it gets it back: two round trips for each
-/// operation's one.
 #[derive(Debug)]
-pub struct Kept<DB: Database>(Option<(PoolConnection<DB>, Instant)>);
-
-impl<DB: Database> Default for Kept<DB> {
-    fn default() -> Self {
-        Self(None)
-    }
+pub struct Connection {
+    pub raw: MySqlConnection,
+    pub opened_at: Instant,
+    pub used_at: Instant,
+    /// The flushes before it was opened.
+    pub flushes: u64,
+    pub _counted: Arc<()>,
 }
 
-impl<DB: Database> Kept<DB> {
-    /// The kept connection, or one of the pool's.
-    pub async fn take(&mut self, pool: &Pool<DB>) -> sqlx::Result<Lease<DB>> {
-        if let Some((connection, since)) = self.0.take_if(|(_, since)| since.elapsed() < KEPT_MAX) {
-            return Ok(Lease { connection: Some(connection), since });
+/// The right to use a connection.
+#[derive(Debug)]
+pub struct Place {
+    pub purpose: Purpose,
+    pub permit: OwnedSemaphorePermit,
+    pub _read: Option<OwnedSemaphorePermit>,
+}
+
+/// A connection in use. Unless its use is ended with success, it is closed, which ends its
+/// transaction, releases its locks, and leaves no answer unread.
+pub struct Lease {
+    pool: Arc<Pool>,
+    connection: Option<Connection>,
+    place: Place,
+}
+
+impl Lease {
+    pub fn new(pool: &Arc<Pool>, connection: Connection, place: Place) -> Self {
+        Self { pool: Arc::clone(pool), connection: Some(connection), place }
+    }
+
+    /// Ends the use of the connection, which is kept if there was no error. After some errors, the
+    /// others are of no use either: the database has gone, or it is now elsewhere.
+    pub fn end(mut self, error: Option<&sqlx::Error>) {
+        if let Some(error) = error {
+            if matches!(Trouble::of(error), Some(Trouble::Unreachable | Trouble::ReadOnly)) {
+                self.pool.flush();
+            }
+        } else if let Some(connection) = self.connection.take() {
+            self.pool.put(connection, self.place.purpose);
         }
-        self.rest();
-        let connection = pool.acquire().await?;
-        Ok(Lease { connection: Some(connection), since: Instant::now() })
-    }
-
-    /// Ends a lease. The connection is kept after a success; after an error it is closed, which
-    /// ends its transaction and releases its locks. (SQLite ends one by itself when the disk is
-    /// full, and sqlx goes on believing that it is in one.)
-    pub fn put<T, E>(&mut self, mut lease: Lease<DB>, result: Result<T, E>) -> Result<T, E> {
-        if result.is_ok() {
-            self.0 = lease.connection.take().map(|connection| (connection, lease.since));
-        }
-        result
-    }
-
-    /// Gives the connection back to its pool, or closes it when the database keeps silent.
-    pub fn rest(&mut self) {
-        if let Some((mut connection, _)) = self.0.take() {
-            // What sqlx does with a connection that is dropped, but without a time limit.
-            let giving_back = connection.return_to_pool();
-            tokio::spawn(async { timeout(GIVE_BACK_TIMEOUT, giving_back).await.ok() });
-        }
     }
 }
 
-impl<DB: Database> Drop for Kept<DB> {
-    fn drop(&mut self) {
-        self.rest();
-    }
-}
-
-/// A connection during an operation, which is kept only when its last answer has been read.
-///
-/// sqlx has no query timeout: a query that is given up leaves its connection in the middle of an
-/// answer, and giving that back makes the pool wait for a peer that may be gone for ever.
-pub struct Lease<DB: Database> {
-    connection: Option<PoolConnection<DB>>,
-    since: Instant,
-}
-
-impl<DB: Database> Drop for Lease<DB> {
-    fn drop(&mut self) {
-        // Outside the pool, dropping a connection closes its socket and frees its place.
-        drop(self.connection.take().map(PoolConnection::detach));
-    }
-}
-
-impl<DB: Database> Deref for Lease<DB> {
-    type Target = DB::Connection;
+impl Deref for Lease {
+    type Target = MySqlConnection;
 
     fn deref(&self) -> &Self::Target {
-        self.connection.as_ref().expect("a lease holds its connection until it ends")
+        &self.connection.as_ref().expect("a lease has its connection until it ends").raw
     }
 }
 
-impl<DB: Database> DerefMut for Lease<DB> {
+impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.connection.as_mut().expect("a lease holds its connection until it ends")
+        &mut self.connection.as_mut().expect("a lease has its connection until it ends").raw
     }
+}
+
+/// Closes connections in the background.
+pub fn close(connections: Vec<Connection>) -> Vec<JoinHandle<()>> {
+    let close = |connection: Connection| {
+        tokio::spawn(async { drop(timeout(CLOSE_TIMEOUT, connection.raw.close()).await) })
+    };
+    connections.into_iter().map(close).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::transaction;
 use crate::message::TEXT_CHARS_MAX;
+use sqlx::mysql::MySqlDatabaseError;
 
 /// What the database told with the last connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,17 +11,44 @@ pub struct Limits {
     pub packet_bytes_max: usize,
     /// The connections that all its clients together may have.
     pub connections_max: u32,
+    /// Whether reads wait until this node of a cluster has what was committed on the others.
+    pub waits_for_cluster: bool,
+}
+
+/// A connection that the database has refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The variable or the property of the user that says how many there may be.
+    pub limit: &'static str,
+    /// How many this server had.
+    pub connections: usize,
+}
+
+impl Refusal {
+    /// Which limit is reached, if that is why connecting failed.
+    pub fn limit(error: &sqlx::Error) -> Option<&'static str> {
+        let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
+        match error.number() {
+            1040 => Some("max_connections"),
+            1203 => Some("max_user_connections"),
+            1226 => {
+                let hourly = error.message().contains("max_connections_per_hour");
+                Some(if hourly { "max_connections_per_hour" } else { "max_user_connections" })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { packet_bytes_max: usize::MAX, connections_max: u32::MAX }
+        Self { packet_bytes_max: usize::MAX, connections_max: u32::MAX, waits_for_cluster: false }
     }
 }
 
 impl Limits {
     /// What to change, in words, for a server that uses up to this many connections.
-    pub fn warnings(self, connections_used: u32) -> Vec<String> {
+    pub fn warnings(self, connections_used: usize, refusal: Option<Refusal>) -> Vec<String> {
         let mut warnings = Vec::new();
         let text_bytes_max = transaction::text_bytes_max(self.packet_bytes_max);
         if text_bytes_max < 4 * TEXT_CHARS_MAX {
@@ -31,7 +59,13 @@ impl Limits {
                 self.packet_bytes_max
             ));
         }
-        if self.connections_max < connections_used {
+        if let Some(Refusal { limit, connections }) = refusal {
+            warnings.push(format!(
+                "The database's {limit} leaves this server {connections} of the {connections_used} \
+                 connections of DATABASE_MAX_CONNECTIONS, so requests wait for one another: raise \
+                 it, or lower DATABASE_MAX_CONNECTIONS"
+            ));
+        } else if (self.connections_max as usize) < connections_used {
             warnings.push(format!(
                 "The database's max_connections is {}, and this server alone may use \
                  {connections_used}: raise it, or lower DATABASE_MAX_CONNECTIONS",
@@ -48,9 +82,10 @@ mod tests {
 
     #[test]
     fn a_limit_that_is_large_enough_is_no_reason_to_warn() {
-        let limits = Limits { packet_bytes_max: 1024 * 1024, connections_max: 20 };
-        assert_eq!(limits.warnings(20), [""; 0]);
-        assert_eq!(Limits { packet_bytes_max: 500_000, ..limits }.warnings(20).len(), 1);
-        assert_eq!(limits.warnings(21).len(), 1);
+        let limits =
+            Limits { packet_bytes_max: 1024 * 1024, connections_max: 20, ..Limits::default() };
+        assert_eq!(limits.warnings(20, None), [""; 0]);
+        assert_eq!(Limits { packet_bytes_max: 500_000, ..limits }.warnings(20, None).len(), 1);
+        assert_eq!(limits.warnings(21, None).len(), 1);
     }
 }

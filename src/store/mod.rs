@@ -17,14 +17,17 @@ mod error;
 mod inbox;
 #[cfg(test)]
 mod interleavings;
+mod kept;
 mod lease;
 mod limits;
 mod location;
+mod login;
 mod migrate;
 mod mysql;
 mod mysql_session;
 mod mysql_url;
 mod page;
+mod pool;
 mod posts;
 mod queries;
 mod sequence;

@@ -32,7 +32,6 @@ macro_rules! request_settings {
         settings!("innodb_lock_wait_timeout = 1, lock_wait_timeout = 2, wait_timeout = 300")
     };
 }
-pub const SETTINGS: &str = request_settings!();
 
 /// Migrations may have to wait. But a server that is paused while it migrates must not keep the
 /// others from it for long.
@@ -51,18 +50,17 @@ macro_rules! variables {
 }
 
 /// Makes a new connection fit for creating and migrating the database.
-pub async fn set_up_for_migrations(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
-    let sql = concat!(migration_settings!(), variables!());
-    Ok(limits(&raw_sql(sql).fetch_all(connection).await?))
+pub async fn set_up_for_migrations(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    connection.execute(raw_sql(migration_settings!())).await.map(drop)
 }
 
 /// Makes a new connection fit for requests.
 pub async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
     let sql = concat!(request_settings!(), variables!());
     let variables = raw_sql(sql).fetch_all(&mut *connection).await?;
-    if variable(&variables, "wsrep_on") == Some("ON") {
-        // A read waits until this node has what was committed on the others before it. Probing
-        // does not, so that a node which lags behind is slow, but not unready.
+    let limits = limits(&variables);
+    if limits.waits_for_cluster {
+        // A read waits until this node has what was committed on the others before it.
         connection.execute("set session wsrep_sync_wait = 1").await?;
     }
     if variable(&variables, "version").is_some_and(|version| version.contains("Vitess")) {
@@ -70,7 +68,7 @@ pub async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
         // including its wait for a lock; the unit is milliseconds.
         connection.execute("set session transaction_timeout = 2000").await?;
     }
-    Ok(limits(&variables))
+    Ok(limits)
 }
 
 fn variable<'a>(variables: &'a [MySqlRow], name: &str) -> Option<&'a str> {
@@ -87,5 +85,6 @@ fn limits(variables: &[MySqlRow]) -> Limits {
         connections_max: number("max_connections")
             .and_then(|count| count.try_into().ok())
             .unwrap_or(none.connections_max),
+        waits_for_cluster: variable(variables, "wsrep_on") == Some("ON"),
     }
 }

@@ -6,12 +6,16 @@
 //! recorded in `message_sequence`, within a second after its post, and new ids are above it.
 
 use crate::message::MessageId;
-use sqlx::{MySqlConnection, query, query_as, query_scalar};
+use sqlx::{FromRow, MySqlConnection, query, query_as, query_scalar, raw_sql};
 use tracing::warn;
 
 /// Reads all tables, however full they are.
-const LOOK: &str = "select coalesce((select max(id) from messages), 0), \
-     (select max(last_id) from message_sequence), exists (select 1 from users)";
+macro_rules! look {
+    () => {
+        "select coalesce((select max(id) from messages), 0), \
+         (select max(last_id) from message_sequence), exists (select 1 from users)"
+    };
+}
 
 const RECORD: &str = "insert into message_sequence (id, last_id, last_created_at) \
      values (1, ?, utc_timestamp(3)) \
@@ -35,9 +39,20 @@ impl Ids {
     }
 }
 
-/// Fails unless everything that requests need can be read.
-pub async fn look(connection: &mut MySqlConnection) -> sqlx::Result<Ids> {
-    let (newest, recorded, _): (_, _, i64) = query_as(LOOK).fetch_one(connection).await?;
+/// Fails unless everything that requests need can be read. On a node of a cluster whose reads wait
+/// for the other nodes, this one does not: a node that lags behind is slow, but not unready.
+pub async fn look(connection: &mut MySqlConnection, waits_for_cluster: bool) -> sqlx::Result<Ids> {
+    let (newest, recorded, _): (_, _, i64) = if waits_for_cluster {
+        let packet = concat!(
+            "set session wsrep_sync_wait = 0;",
+            look!(),
+            ";set session wsrep_sync_wait = 1"
+        );
+        let rows = raw_sql(packet).fetch_all(connection).await?;
+        FromRow::from_row(rows.first().ok_or(sqlx::Error::RowNotFound)?)?
+    } else {
+        query_as(look!()).fetch_one(connection).await?
+    };
     Ok(Ids { newest, recorded })
 }
 

@@ -2,8 +2,9 @@
 
 use super::{
     database::{Database, Purpose},
+    distance::within,
     error::{InsertError, Trouble},
-    lease::Kept,
+    kept::Kept,
     limits::Limits,
     page::Page,
     queries, sqlite,
@@ -45,13 +46,16 @@ macro_rules! run {
     ($self:ident, $query:ident ( $($argument:expr),* )) => {
         match &$self.database {
             Database::MySql(database) => {
-                let mut lease = database.take(&mut $self.mysql, $self.purpose).await?;
-                let result = queries::mysql::$query(&mut lease, $($argument),*).await;
-                $self.mysql.put(lease, result)
+                let mut lease = database.take($self.purpose).await?;
+                let query = queries::mysql::$query(&mut lease, $($argument),*);
+                let result = within($self.database.statement_timeout(), query).await;
+                lease.end(result.as_ref().err());
+                result
             }
             Database::Sqlite(database) => {
                 let mut lease = $self.sqlite.take(&database.pool($self.purpose)).await?;
-                let result = queries::sqlite::$query(&mut lease, $($argument),*).await;
+                let query = queries::sqlite::$query(&mut lease, $($argument),*);
+                let result = within($self.database.statement_timeout(), query).await;
                 $self.sqlite.put(lease, result)
             }
         }
@@ -68,26 +72,18 @@ macro_rules! observe {
     }};
 }
 
-/// One task's operations on the database, with the connection that it keeps between them.
+/// One task's operations on the database, with the connection to SQLite that it keeps between them.
 #[derive(Debug)]
 pub struct Session {
     database: Database,
     purpose: Purpose,
-    /// One of the two stays empty for ever.
-    mysql: Kept<sqlx::MySql>,
     sqlite: Kept<sqlx::Sqlite>,
     competition: Competition,
 }
 
 impl Session {
     pub fn new(database: Database, purpose: Purpose) -> Self {
-        Self {
-            database,
-            purpose,
-            mysql: Kept::default(),
-            sqlite: Kept::default(),
-            competition: Competition::default(),
-        }
+        Self { database, purpose, sqlite: Kept::default(), competition: Competition::default() }
     }
 
     /// Stores messages, and of these names the ones that are not stored: all of it or nothing.
@@ -101,16 +97,18 @@ impl Session {
         let call = pin!(async {
             match &self.database {
                 Database::MySql(database) => {
-                    let mut lease = database.take(&mut self.mysql, self.purpose).await?;
+                    let mut lease = database.take(self.purpose).await?;
                     let (competition, floor) = (&mut self.competition, database.floor());
                     let insert =
                         transaction::insert(&mut lease, competition, floor, batch, &new_names);
-                    let result = insert.await;
-                    self.mysql.put(lease, result)
+                    let result = within(self.database.statement_timeout(), insert).await;
+                    lease.end(result.as_ref().err().map(InsertError::cause));
+                    result
                 }
                 Database::Sqlite(database) => {
                     let mut lease = self.sqlite.take(&database.pool(self.purpose)).await?;
-                    let result = sqlite::insert(&mut lease, batch, &new_names).await;
+                    let insert = sqlite::insert(&mut lease, batch, &new_names);
+                    let result = within(self.database.statement_timeout(), insert).await;
                     self.sqlite.put(lease, result)
                 }
             }
@@ -180,7 +178,6 @@ impl Session {
 
     /// Gives the connection back.
     pub fn rest(&mut self) {
-        self.mysql.rest();
         self.sqlite.rest();
     }
 }

@@ -1,7 +1,7 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
 use super::{
-    database::Purpose, error::InsertError, lease::Kept, migrate, queries, session::Inserted,
+    database::Purpose, error::InsertError, kept::Kept, migrate, queries, session::Inserted,
     sqlite_file,
 };
 use crate::{config::Migrate, message::NewMessage};
@@ -60,6 +60,7 @@ impl Sqlite {
         match purpose {
             Purpose::Posts => self.pools().writer,
             Purpose::SharedReads | Purpose::OtherReads => self.pools().reader,
+            Purpose::Watching => self.pools().probe,
         }
     }
 

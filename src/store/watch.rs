@@ -1,9 +1,6 @@
 //! Keeps the database fit to serve: waits for it, creates and migrates it, looks after it, heals.
 
-use super::{
-    database::Database, distance::within, error::Trouble, limits::Limits, location::Location,
-    sqlite_file::beyond_repair,
-};
+use super::{database::Database, error::Trouble, location::Location, sqlite_file::beyond_repair};
 use crate::{config::Migrate, health::Health};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -27,7 +24,7 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 /// Returns only when the database has never served and no retry can help, with the reason.
 pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) -> String {
     let mut reminded = Instant::now();
-    let mut limits = Limits::default();
+    let mut limits = Vec::new();
     loop {
         match prepare(database, health, migrate).await {
             Ok(()) => {
@@ -75,7 +72,7 @@ async fn prepare(database: &Database, health: &Health, migrate: Migrate) -> sqlx
 }
 
 /// Returns when the database does not serve any more, with the reason.
-async fn watch(database: &Database, health: &Health, limits: &mut Limits) -> sqlx::Error {
+async fn watch(database: &Database, health: &Health, limits: &mut Vec<String>) -> sqlx::Error {
     loop {
         sleep(PROBE_INTERVAL).await;
         if look(database, health).await.is_err() {
@@ -86,23 +83,21 @@ async fn watch(database: &Database, health: &Health, limits: &mut Limits) -> sql
         }
         note_limits(database, limits);
         // The next time will do as well.
-        within(probe_timeout(health), database.keep_sequence()).await.ok();
+        database.look_after(probe_timeout(health)).await.ok();
     }
 }
 
 /// Warns of limits that are too small, when they are news: new connections find out new ones.
-fn note_limits(database: &Database, known: &mut Limits) {
-    let limits = database.limits();
-    if limits != *known {
-        *known = limits;
-        for warning in database.warnings() {
-            warn!("{warning}");
-        }
+fn note_limits(database: &Database, known: &mut Vec<String>) {
+    let warnings = database.warnings();
+    for news in warnings.iter().filter(|warning| !known.contains(warning)) {
+        warn!("{news}");
     }
+    *known = warnings;
 }
 
 async fn look(database: &Database, health: &Health) -> sqlx::Result<()> {
-    within(probe_timeout(health), database.probe()).await
+    database.probe(probe_timeout(health)).await
 }
 
 fn probe_timeout(health: &Health) -> Duration {

@@ -4,6 +4,7 @@ use crate::{
     harness::{TestApp, TestDatabase},
     proxy::{Network, Proxy},
 };
+use futures_util::future::join_all;
 use std::time::Duration;
 
 const FAR: Network = Network::Slow(Duration::from_millis(150));
@@ -26,6 +27,21 @@ async fn a_server_starts_with_a_database_that_is_far_away() {
     let app = TestApp::launch(&proxy.url(&database.url), &[]).await;
     app.wait_until_ready().await;
     uses_every_endpoint(&app).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn many_reads_of_their_own_at_once_wait_for_a_database_that_is_far_away() {
+    let database = TestDatabase::new();
+    let proxy = Proxy::to(&database.url).await;
+    proxy.set(FAR);
+    let app = TestApp::launch(&proxy.url(&database.url), &[]).await;
+    app.wait_until_ready().await;
+    let id = app.say("bob", "far away").await["id"].clone();
+    let path = format!("/messages/{id}");
+    for response in join_all((0..60).map(|_| app.get(&path))).await {
+        assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod database_limits;
 mod distance;
 mod documented;
 mod errors;
+mod few_connections;
 mod file;
 mod framing;
 mod freshness;

@@ -35,8 +35,8 @@ const WRONG: [(&str, &[&str], &str); 20] = [
     ("DATABASE_PASSWORD_FILE", &["/nowhere", "-1", "/tmp", "word"], "must hold the password"),
     (
         "DATABASE_MAX_CONNECTIONS",
-        &["ten", "-1", "4", "10001", "10k"],
-        "a whole number from 5 to 10000, such as 10",
+        &["ten", "-1", "0", "10001", "10k"],
+        "a whole number from 1 to 10000, such as 10",
     ),
     ("MIGRATE", &["yes", "-1", "AUTO", "auto,off"], "[possible values: auto, only, off]"),
     ("REQUEST_TIMEOUT", &["ten", "-5s", "2days", "10", "10 potatoes", "0s"], TIME),

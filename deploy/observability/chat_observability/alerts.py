@@ -165,7 +165,6 @@ def _database(x: Expressions) -> Iterator[Alert]:
     troubles = x.increase(
         "db_client_operation_duration_seconds_count", 'error_type!=""', by="instance, error_type"
     )
-    # The pool of the lanes is as large as the number of lanes, so it is meant to be all used.
     reads = 'db_client_connection_pool_name="reads"'
     used = x.series("db_client_connection_count", reads, 'db_client_connection_state="used"')
     most = x.series("db_client_connection_max", reads)

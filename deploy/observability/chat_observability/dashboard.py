@@ -204,7 +204,7 @@ def _database(x: Expressions) -> list[Panel]:
         graph("Waiting for the database", "Requests in each inbox, and its limit.", "short",
               Query(x.sum(x.series("chat_inbox_waiting"), "chat_inbox"), "{{chat_inbox}}"),
               Query(x.sum(x.series("chat_inbox_limit"), "chat_inbox"), "limit: {{chat_inbox}}")),
-        graph("Connections to the database", "The lanes are meant to be all used.", "short",
+        graph("Connections to the database", "Posts, shared reads and watching use the lanes.", "short",
               Query(x.sum(x.series("db_client_connection_count"), f"{pool}, {state}"),
                     f"{{{{{pool}}}}} {{{{{state}}}}}"),
               Query(x.sum(x.series("db_client_connection_max"), pool),
