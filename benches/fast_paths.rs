@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
 use chat_server::{
-    config::Migrate,
+    config::{Config, Migrate},
+    database_url::DatabaseUrl,
     health::Health,
     message::{NewMessage, Text, UserName},
     store::{Store, StoreOptions},
 };
+use clap::Parser;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -19,6 +21,8 @@ const CALLERS: [u64; 4] = [1, 16, 64, 256];
 async fn open(folder: &Path) -> Arc<Store> {
     let health = Arc::new(Health::default());
     let url = format!("sqlite://{}", folder.join("chat.db").display());
+    let config = Config::parse_from(["chat-server", "--database-url", url.as_str()]);
+    let url = DatabaseUrl::of(&config).unwrap();
     let options = StoreOptions { url: &url, connections_max: 10, write_queue: 4_096 };
     let store = Arc::new(Store::new(&options, Arc::clone(&health)).unwrap());
     let keeper = Arc::clone(&store);

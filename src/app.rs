@@ -12,9 +12,7 @@ use crate::{
     store::{Store, StoreOptions},
     telemetry::{self, Stats},
 };
-use anyhow::Context;
 use prometheus::Registry;
-use secrecy::ExposeSecret;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -199,11 +197,11 @@ fn open_store(
     health: &Arc<Health>,
 ) -> anyhow::Result<Arc<Store>> {
     let options = StoreOptions {
-        url: url.url.expose_secret(),
+        url,
         connections_max: config.database_max_connections,
         write_queue: config.write_queue as usize,
     };
-    let store = Store::new(&options, Arc::clone(health)).context(url.setting)?;
+    let store = Store::new(&options, Arc::clone(health))?;
     let location = store.location();
     info!(
         db.system.name = location.system,

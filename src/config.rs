@@ -35,12 +35,13 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true)]
     pub database_url: Option<SecretString>,
 
-    /// File that holds the database URL, so that its password stands in no environment
+    /// File that holds the database URL, so that its password stands in no environment. Read again
+    /// when it changes
     #[arg(long, env, value_parser = file, conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
     /// File that holds the password of the database's user, which the URL then leaves out: so the
-    /// database and this server can read the same secret
+    /// database and this server can read the same secret. Read again when it changes
     #[arg(long, env, value_parser = file)]
     pub database_password_file: Option<PathBuf>,
 

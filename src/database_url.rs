@@ -3,58 +3,98 @@
 use crate::{config::Config, setting};
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
-use std::path::Path;
+use std::{fs, path::PathBuf};
 use url::Url;
 
 const MYSQL: &str = "mysql://USER@HOST:PORT/NAME";
 
-#[derive(Debug)]
+/// Where the URL is.
+#[derive(Clone, Debug)]
 pub struct DatabaseUrl {
     /// The setting that it comes from.
     pub setting: &'static str,
-    /// With its password.
-    pub url: SecretString,
+    file: Option<Source>,
+    /// What it is without a file.
+    url: SecretString,
+    password_file: Option<Source>,
+}
+
+/// A file that a setting names.
+#[derive(Clone, Debug)]
+struct Source {
+    setting: &'static str,
+    what: &'static str,
+    path: PathBuf,
+    /// What it held, unless it is a regular file: a pipe can be read only once.
+    kept: Option<SecretString>,
 }
 
 impl DatabaseUrl {
     /// # Errors
-    /// When a file cannot be read or is empty, or its password has no place in the URL.
+    /// When one of the files is not a regular file, and cannot be read.
     pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let source = |setting, path: &Option<PathBuf>, what| {
+            path.clone().map(|path| Source::new(setting, path, what)).transpose()
+        };
+        let file = source("DATABASE_URL_FILE", &config.database_url_file, "the database URL")?;
+        let password = &config.database_password_file;
+        Ok(Self {
+            setting: file.as_ref().map_or("DATABASE_URL", |file| file.setting),
+            file,
+            url: config.database_url.clone().unwrap_or_else(|| "sqlite://chat.db".into()),
+            password_file: source("DATABASE_PASSWORD_FILE", password, "the password")?,
+        })
+    }
+
+    /// The URL with its password, as the files say it now.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is empty, or its password has no place in the URL.
+    pub fn read(&self) -> anyhow::Result<SecretString> {
+        let url = match &self.file {
+            Some(file) => file.read()?,
+            None => self.url.clone(),
+        };
         // What is around a URL is the shell's or the editor's.
-        let (setting, url) = match (&config.database_url_file, &config.database_url) {
-            (Some(path), _) => {
-                let setting = "DATABASE_URL_FILE";
-                (setting, content(setting, path, "the database URL")?.trim().into())
-            }
-            (None, Some(url)) => ("DATABASE_URL", url.expose_secret().trim().into()),
-            (None, None) => ("DATABASE_URL", "sqlite://chat.db".into()),
-        };
-        let url = match &config.database_password_file {
-            Some(path) => with_password(setting, &url, path)?,
-            None => url,
-        };
-        Ok(Self { setting, url })
+        let url = url.expose_secret().trim();
+        match &self.password_file {
+            Some(file) => with_password(self.setting, url, file.read()?.expose_secret()),
+            None => Ok(url.into()),
+        }
     }
 }
 
-/// The text of a file, which must not be empty.
-fn content(setting: &str, path: &Path, what: &str) -> anyhow::Result<String> {
-    let file = path.display();
-    let content = setting::read(path)
-        .with_context(|| format!("{setting}: cannot read {file}, which must hold {what}"))?;
-    let content = String::from_utf8(content).ok();
-    let content =
-        content.with_context(|| format!("{setting}: {file} is not UTF-8 and must hold {what}"))?;
-    ensure!(!content.trim().is_empty(), "{setting}: {file} is empty and must hold {what}");
-    Ok(content)
+impl Source {
+    fn new(setting: &'static str, path: PathBuf, what: &'static str) -> anyhow::Result<Self> {
+        let mut source = Self { setting, what, path, kept: None };
+        if fs::metadata(&source.path).is_ok_and(|it| !it.is_file()) {
+            source.kept = Some(source.read()?);
+        }
+        Ok(source)
+    }
+
+    /// The text, which must not be empty.
+    fn read(&self) -> anyhow::Result<SecretString> {
+        if let Some(kept) = &self.kept {
+            return Ok(kept.clone());
+        }
+        let Self { setting, what, .. } = self;
+        let file = self.path.display();
+        let content = setting::read(&self.path)
+            .with_context(|| format!("{setting}: cannot read {file}, which must hold {what}"))?;
+        let content = String::from_utf8(content).ok();
+        let content = content
+            .with_context(|| format!("{setting}: {file} is not UTF-8 and must hold {what}"))?;
+        ensure!(!content.trim().is_empty(), "{setting}: {file} is empty and must hold {what}");
+        Ok(content.into())
+    }
 }
 
 /// Newlines at the end are the editor's, as the images of MySQL see it too.
-fn with_password(setting: &str, url: &SecretString, path: &Path) -> anyhow::Result<SecretString> {
-    let password = content("DATABASE_PASSWORD_FILE", path, "the password")?;
+fn with_password(setting: &str, url: &str, password: &str) -> anyhow::Result<SecretString> {
     let password = password.trim_end_matches('\n');
     let at = format!("DATABASE_PASSWORD_FILE: {setting}");
-    let url = Url::parse(url.expose_secret()).ok();
+    let url = Url::parse(url).ok();
     let mut url = url.with_context(|| format!("{at} is not a valid URL, such as {MYSQL}"))?;
     ensure!(url.password().is_none(), "{at} has a password already; leave one of them out");
     ensure!(!url.username().is_empty(), "{at} names no user; it must be {MYSQL}");
@@ -76,7 +116,7 @@ mod tests {
         assert!(!format!("{config:?}").contains("geheim"));
         let url = DatabaseUrl::of(&config).unwrap();
         assert!(!format!("{url:?}").contains("geheim"));
-        assert!(url.url.expose_secret().contains("geheim"));
+        assert!(url.read().unwrap().expose_secret().contains("geheim"));
     }
 
     #[test]
@@ -87,7 +127,10 @@ mod tests {
             let path = file.path().to_str().unwrap();
             let flags = ["--database-url", url, "--database-password-file", path];
             let config = Config::parse_from(["chat-server"].iter().chain(&flags));
-            DatabaseUrl::of(&config).map(|it| Url::parse(it.url.expose_secret()).unwrap())
+            DatabaseUrl::of(&config)
+                .unwrap()
+                .read()
+                .map(|it| Url::parse(it.expose_secret()).unwrap())
         };
         let filled = url("mysql://chat@db/chat?ssl-mode=REQUIRED", " p@ss/w:rd?%41ö \n").unwrap();
         assert_eq!(filled.password(), Some("%20p%40ss%2Fw%3Ard%3F%2541%C3%B6%20"));

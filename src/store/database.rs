@@ -7,8 +7,9 @@ use super::{
     session::Session,
     sqlite::Sqlite,
 };
-use crate::config::Migrate;
-use anyhow::bail;
+use crate::{config::Migrate, database_url::DatabaseUrl};
+use anyhow::{Context, bail};
+use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
 
 /// How long a statement may take, with what the distance adds. A database that keeps silent for so
@@ -36,16 +37,26 @@ pub enum Database {
 }
 
 impl Database {
-    pub fn new(url: &str, connections_max: u32, distance: Arc<Distance>) -> anyhow::Result<Self> {
-        // The message must not repeat the URL, which may hold a password.
+    pub fn new(
+        settings: &DatabaseUrl,
+        connections_max: u32,
+        distance: Arc<Distance>,
+    ) -> anyhow::Result<Self> {
+        let url = settings.read()?;
+        let url = url.expose_secret();
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("mysql" | "mariadb") => {
-                Ok(Self::MySql(Arc::new(MySql::new(url, connections_max, distance)?)))
+                Ok(Self::MySql(Arc::new(MySql::new(settings, connections_max, distance)?)))
             }
-            Some("sqlite") => Ok(Self::Sqlite(Arc::new(Sqlite::new(url, connections_max)?))),
+            Some("sqlite") => {
+                let database = Sqlite::new(url, connections_max).context(settings.setting)?;
+                Ok(Self::Sqlite(Arc::new(database)))
+            }
+            // The message must not repeat the URL, which may hold a password.
             _ => bail!(
-                "it must be sqlite://FILE, such as sqlite://chat.db, or \
-                 mysql://USER:PASSWORD@HOST:PORT/NAME; it is not shown, as it may hold a password"
+                "{}: it must be sqlite://FILE, such as sqlite://chat.db, or \
+                 mysql://USER:PASSWORD@HOST:PORT/NAME; it is not shown, as it may hold a password",
+                settings.setting
             ),
         }
     }

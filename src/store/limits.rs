@@ -1,6 +1,6 @@
 //! Limits of a MySQL that are smaller than what this server promises or uses.
 
-use super::transaction;
+use super::{error::Trouble, transaction};
 use crate::message::TEXT_CHARS_MAX;
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -18,24 +18,51 @@ pub struct Limits {
 /// A connection that the database has refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The variable or the property of the user that says how many there may be.
-    pub limit: &'static str,
+    pub cause: RefusalCause,
     /// How many this server had.
     pub connections: usize,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// The variable or the property of the user that says how many there may be.
+    Limit(&'static str),
+    /// The user, the password or the certificate.
+    Login(Trouble),
+}
+
 impl Refusal {
-    /// Which limit is reached, if that is why connecting failed.
-    pub fn limit(error: &sqlx::Error) -> Option<&'static str> {
+    /// Why connecting failed, if open connections may be of use all the same.
+    pub fn cause(error: &sqlx::Error) -> Option<RefusalCause> {
+        if let Some(trouble @ (Trouble::AccessDenied | Trouble::TlsFailed)) = Trouble::of(error) {
+            return Some(RefusalCause::Login(trouble));
+        }
         let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
-        match error.number() {
-            1040 => Some("max_connections"),
-            1203 => Some("max_user_connections"),
-            1226 => {
-                let hourly = error.message().contains("max_connections_per_hour");
-                Some(if hourly { "max_connections_per_hour" } else { "max_user_connections" })
+        let limit = match error.number() {
+            1040 => "max_connections",
+            1226 if error.message().contains("max_connections_per_hour") => {
+                "max_connections_per_hour"
             }
-            _ => None,
+            1203 | 1226 => "max_user_connections",
+            _ => return None,
+        };
+        Some(RefusalCause::Limit(limit))
+    }
+
+    fn warning(self, connections_used: usize) -> String {
+        let Self { cause, connections } = self;
+        match cause {
+            RefusalCause::Limit(limit) => format!(
+                "The database's {limit} leaves this server {connections} of the \
+                 {connections_used} connections of DATABASE_MAX_CONNECTIONS, so requests wait for \
+                 one another: raise it, or lower DATABASE_MAX_CONNECTIONS"
+            ),
+            RefusalCause::Login(trouble) => format!(
+                "The database refuses new connections ({}), so requests use the {connections} \
+                 that are open: bring DATABASE_URL_FILE, DATABASE_PASSWORD_FILE or the file of \
+                 ssl-ca up to date",
+                trouble.as_str()
+            ),
         }
     }
 }
@@ -59,12 +86,8 @@ impl Limits {
                 self.packet_bytes_max
             ));
         }
-        if let Some(Refusal { limit, connections }) = refusal {
-            warnings.push(format!(
-                "The database's {limit} leaves this server {connections} of the {connections_used} \
-                 connections of DATABASE_MAX_CONNECTIONS, so requests wait for one another: raise \
-                 it, or lower DATABASE_MAX_CONNECTIONS"
-            ));
+        if let Some(refusal) = refusal {
+            warnings.push(refusal.warning(connections_used));
         } else if (self.connections_max as usize) < connections_used {
             warnings.push(format!(
                 "The database's max_connections is {}, and this server alone may use \

@@ -26,7 +26,7 @@ impl Location {
         }
     }
 
-    fn of_server(options: &MySqlConnectOptions) -> Self {
+    pub fn of_server(options: &MySqlConnectOptions) -> Self {
         let socket = options.get_socket().map(|socket| socket.display().to_string());
         Self {
             system: "mysql",

@@ -47,6 +47,7 @@ pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
 
 use crate::{
     config::Migrate,
+    database_url::DatabaseUrl,
     health::Health,
     message::{Message, MessageId, NewMessage},
 };
@@ -67,7 +68,7 @@ const READS_MAX: usize = 1_024;
 /// What the store needs to know of the settings.
 #[derive(Debug)]
 pub struct StoreOptions<'a> {
-    pub url: &'a str,
+    pub url: &'a DatabaseUrl,
     pub connections_max: u32,
     /// Most posts that may wait at once.
     pub write_queue: usize,

@@ -13,7 +13,7 @@ use super::{
     queries,
     sequence::{self, Ids},
 };
-use crate::{config::Migrate, message::MessageId};
+use crate::{config::Migrate, database_url::DatabaseUrl, message::MessageId};
 use sqlx::{MySqlConnection, mysql::MySqlConnectOptions, query, query_scalar};
 use std::{
     sync::{
@@ -44,7 +44,11 @@ pub struct MySql {
 }
 
 impl MySql {
-    pub fn new(url: &str, connections_max: u32, distance: Arc<Distance>) -> anyhow::Result<Self> {
+    pub fn new(
+        url: &DatabaseUrl,
+        connections_max: u32,
+        distance: Arc<Distance>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             pool: Pool::new(Login::new(url)?, connections_max, Arc::clone(&distance)),
             distance,
@@ -84,6 +88,7 @@ impl MySql {
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         // They may lead to where the database was.
         self.pool.flush();
+        self.pool.login.arrive();
         let _place = self.step(self.pool.place(Purpose::Watching)).await?;
         let begun = Instant::now();
         let mut connection = self.step(self.connect_or_create(migrate)).await?;

@@ -7,7 +7,7 @@ use sqlx::{
     ConnectOptions,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 use url::{ParseError, Position, Url};
 
 const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
@@ -19,11 +19,22 @@ const PORT: &str = "it must be from 1 to 65535, such as 3306";
 
 const SYSTEM_DATABASES: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
-/// How to connect to the database, and to its server without a database, for creating it.
+/// What a URL says.
+#[derive(Clone, Debug)]
+pub struct MySqlUrl {
+    /// How to connect to the database.
+    pub options: MySqlConnectOptions,
+    /// The same server without a database, for creating it.
+    pub server: MySqlConnectOptions,
+    /// The certificates and the key from the files that it names.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+/// Reads a URL, and the files that it names.
 ///
 /// # Errors
 /// When a part of the URL cannot be used.
-pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOptions)> {
+pub fn parse(url: &str) -> anyhow::Result<MySqlUrl> {
     let mut url = Url::parse(url).map_err(|error| complaint(url, error))?;
     // What follows such a character is no name of a database and no parameter, but the rest of the
     // password, which must not be shown.
@@ -41,7 +52,8 @@ pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOpti
         !url.path().trim_start_matches('/').contains('/'),
         "its NAME has a slash; it is {EXAMPLE}"
     );
-    let options = connect_options(&url)?;
+    let files = files(&url)?;
+    let options = connect_options(&url, &files)?;
     let database = options.get_database().unwrap_or_default();
     ensure!(!database.is_empty(), "it names no database; it is {EXAMPLE}");
     ensure!(
@@ -49,8 +61,8 @@ pub fn parse(url: &str) -> anyhow::Result<(MySqlConnectOptions, MySqlConnectOpti
         "it names {database}, which belongs to the database server itself; use a name such as chat"
     );
     url.set_path("");
-    let server = connect_options(&url)?;
-    Ok((options, server))
+    let server = connect_options(&url, &files)?;
+    Ok(MySqlUrl { options, server, certificates: files.into_values().collect() })
 }
 
 /// What is wrong with a URL that cannot be read at all. A part of it that looks like a port may be
@@ -74,14 +86,25 @@ pub fn refusal(error: &sqlx::Error) -> Option<String> {
     is_refusal.then(|| format!("the database refuses a part of it: {error}"))
 }
 
-fn connect_options(url: &Url) -> anyhow::Result<MySqlConnectOptions> {
-    let options: MySqlConnectOptions =
+fn connect_options(
+    url: &Url,
+    files: &BTreeMap<&str, Vec<u8>>,
+) -> anyhow::Result<MySqlConnectOptions> {
+    let mut options: MySqlConnectOptions =
         url.as_str().parse().ok().context(
             "its USER, PASSWORD or NAME is not UTF-8 when its percent-encoding is undone",
         )?;
     // The URL's brackets are not part of an address of IPv6, which sqlx looks up and verifies.
     let host = options.get_host().trim_matches(['[', ']']).to_owned();
-    let options = options.host(&host);
+    options = options.host(&host);
+    // Their text instead of their paths: a file that is replaced is never seen half.
+    for (name, content) in files {
+        options = match *name {
+            "ssl-ca" => options.ssl_ca_from_pem(content.clone()),
+            "ssl-cert" => options.ssl_client_cert_from_pem(content),
+            _ => options.ssl_client_key_from_pem(content),
+        };
+    }
     // sqlx would log a slow statement as a whole, and a packet of messages holds their texts.
     let options = options.log_slow_statements(LevelFilter::Off, Duration::ZERO);
     // The server's own SQL mode is kept: some services refuse to change it.
@@ -143,6 +166,21 @@ fn check_parameters(url: &Url) -> anyhow::Result<()> {
         "ssl-ca has no effect without ssl-mode=VERIFY_IDENTITY or VERIFY_CA"
     );
     Ok(())
+}
+
+/// The contents of the files that a URL names, by parameter.
+fn files(url: &Url) -> anyhow::Result<BTreeMap<&'static str, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for (name, value) in url.query_pairs() {
+        let parameter = match &*name {
+            "ssl-ca" | "sslca" => "ssl-ca",
+            "ssl-cert" | "sslcert" => "ssl-cert",
+            "ssl-key" | "sslkey" => "ssl-key",
+            _ => continue,
+        };
+        files.insert(parameter, content(&name, &value)?);
+    }
+    Ok(files)
 }
 
 fn check_certificates(name: &str, file: &str) -> anyhow::Result<()> {

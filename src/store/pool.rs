@@ -1,7 +1,8 @@
 //! The connections to MySQL: opened when there is none to use, and kept for the next use.
 //!
 //! There are never more than the setting allows, nor more than the database gives. After it has
-//! refused one, calls wait for those that there are: one is enough to serve everything, slowly.
+//! refused one, calls wait for those that there are: one is enough to serve everything, slowly. So
+//! a password that was changed in the database before it was in the settings stops nothing.
 //!
 //! A connection is lent without a sign of life from the database, which would cost a round trip. If
 //! it is broken, its first statement fails, and the store tries again (`attempts.rs`).
@@ -16,6 +17,7 @@ use super::{
 };
 use sqlx::MySqlConnection;
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -117,6 +119,7 @@ impl Pool {
     /// Takes an idle connection or opens one. When the database refuses it, waits for one in use.
     pub async fn take(self: &Arc<Self>, mut place: Place) -> sqlx::Result<Lease> {
         loop {
+            self.check_place()?;
             if let Some(connection) = self.take_idle(place.purpose) {
                 return Ok(Lease::new(self, connection, place));
             }
@@ -124,11 +127,12 @@ impl Pool {
                 Ok(connection) => return Ok(Lease::new(self, connection, place)),
                 Err(error) => error,
             };
-            if !Refusal::limit(&error).is_some_and(|limit| self.make_do(limit)) {
+            let others = self.count();
+            let Some(cause) = Refusal::cause(&error).filter(|_| others > 0) else {
                 return Err(error);
-            }
-            let Place { purpose, permit, .. } = place;
-            permit.forget();
+            };
+            let purpose = place.purpose;
+            self.make_do(Refusal { cause, connections: others }, place);
             place = self.place(purpose).await?;
         }
     }
@@ -143,7 +147,8 @@ impl Pool {
     /// database has refused one.
     pub async fn look_after(&self) {
         close(self.take_old());
-        if self.is_time_to_ask_again()
+        let has_changed = self.login.refresh();
+        if self.is_time_to_ask_again(has_changed)
             && let Ok(connection) = self.open().await
         {
             let mut state = self.state();
@@ -179,7 +184,12 @@ impl Pool {
     pub async fn close(&self) {
         self.reads.close();
         self.places.close();
-        for closing in close(self.take_all()) {
+        let idle = {
+            let mut state = self.state();
+            let watching = state.watching.take();
+            state.idle.drain(..).chain(watching).collect()
+        };
+        for closing in close(idle) {
             let _ = closing.await;
         }
     }
@@ -229,10 +239,10 @@ impl Pool {
         None
     }
 
-    fn take_all(&self) -> Vec<Connection> {
-        let mut state = self.state();
-        let watching = state.watching.take();
-        state.idle.drain(..).chain(watching).collect()
+    /// Fails when the settings lead to another database, which has to be prepared first.
+    fn check_place(&self) -> sqlx::Result<()> {
+        let moved = || io::Error::other("the settings lead to another database now");
+        if self.login.has_moved() { Err(moved().into()) } else { Ok(()) }
     }
 
     /// How many connections are open or being opened.
@@ -245,18 +255,16 @@ impl Pool {
         self.state().idle.extract_if(.., is_old).collect()
     }
 
-    fn is_time_to_ask_again(&self) -> bool {
-        match &mut self.state().refusal {
-            Some((_, at)) if at.elapsed() > ASK_AGAIN_AFTER => {
-                *at = Instant::now();
-                true
-            }
-            _ => false,
-        }
+    fn is_time_to_ask_again(&self, has_changed: bool) -> bool {
+        let mut state = self.state();
+        let due = |(_, at): &&mut (Refusal, Instant)| has_changed || at.elapsed() > ASK_AGAIN_AFTER;
+        state.refusal.as_mut().filter(due).map(|(_, at)| *at = Instant::now()).is_some()
     }
 
     async fn open(&self) -> sqlx::Result<Connection> {
         let counted = Arc::clone(&self.open);
+        self.login.refresh();
+        self.check_place()?;
         let opening = async {
             let mut raw = self.login.connect().await?;
             let limits = set_up(&mut raw).await?;
@@ -273,18 +281,15 @@ impl Pool {
         Connection { raw, opened_at: now, used_at: now, flushes, _counted: counted }
     }
 
-    /// Makes do with the other connections after one was refused, if there are any: takes away the
-    /// places beyond them, except that of the caller.
-    fn make_do(&self, limit: &'static str) -> bool {
+    /// Makes do with the connections that there are: takes away the places beyond them.
+    fn make_do(&self, refusal: Refusal, place: Place) {
         let mut state = self.state();
-        let others = self.count();
-        if others == 0 || state.places <= 1 {
-            return false;
+        state.refusal = Some((refusal, Instant::now()));
+        if state.places > refusal.connections {
+            place.permit.forget();
+            let surplus = state.places - 1 - refusal.connections;
+            state.places -= 1 + self.places.forget_permits(surplus);
         }
-        let surplus = state.places.saturating_sub(others + 1);
-        state.places -= 1 + self.places.forget_permits(surplus);
-        state.refusal = Some((Refusal { limit, connections: others }, Instant::now()));
-        true
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

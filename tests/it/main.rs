@@ -37,6 +37,7 @@ mod private_database;
 mod process;
 mod proxy;
 mod restarts;
+mod rotation;
 mod scripts;
 mod sequence;
 mod session_settings;

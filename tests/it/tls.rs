@@ -31,8 +31,8 @@ fn greet(mut client: TcpStream, config: &Arc<ServerConfig>) -> std::io::Result<(
     Ok(())
 }
 
-/// A MySQL server as far as its certificate, which is signed by itself only.
-fn start_database(host: &str) -> SocketAddr {
+/// A MySQL server as far as its certificate, which is signed by itself only, and that certificate.
+fn start_database(host: &str) -> (SocketAddr, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -45,13 +45,13 @@ fn start_database(host: &str) -> SocketAddr {
             let _ = greet(client.unwrap(), &config);
         }
     });
-    address
+    (address, made.cert.pem())
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_unreachable() {
     for (ip, host) in [("127.0.0.1", "localhost"), ("::1", "[::1]")] {
-        let port = start_database(ip).port();
+        let port = start_database(ip).0.port();
         let url = format!("mysql://u@{host}:{port}/d?ssl-mode=VERIFY_IDENTITY");
         let server = Process::start(&["--database-url", &url]).await;
         eventually("the certificate is blamed", || async {
@@ -67,4 +67,27 @@ async fn a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_unreach
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn certificates_that_are_replaced_need_no_restart() {
+    let (address, certificate) = start_database("127.0.0.1");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.crt");
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&file, other.cert.pem()).unwrap();
+    let parameters = format!("ssl-mode=VERIFY_IDENTITY&ssl-ca={}", file.display());
+    let url = format!("mysql://u@localhost:{}/d?{parameters}", address.port());
+    let server = Process::start(&["--database-url", &url]).await;
+    let reason = async || server.json("/readyz").await["checks"][0]["reason"].clone();
+    eventually("the certificate is blamed", || async { reason().await == "tls_failed" }).await;
+    // A file that is half written changes nothing.
+    std::fs::write(&file, "-----BEGIN").unwrap();
+    eventually("it is told", || async {
+        server.log().iter().any(|line| line["message"].to_string().contains("of before are used"))
+    })
+    .await;
+    std::fs::write(&file, certificate).unwrap();
+    // This database knows no more than TLS.
+    eventually("the certificate is trusted", || async { reason().await == "unreachable" }).await;
 }
