@@ -71,7 +71,8 @@ impl Sqlite {
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let prepared = self.open_and_migrate(migrate).await;
-        prepared.map_err(|error| sqlite_file::explain(error, &self.path(), migrate))
+        let in_use = self.pools().file.is_some();
+        prepared.map_err(|error| sqlite_file::explain(error, &self.path(), migrate, in_use))
     }
 
     async fn open_and_migrate(&self, migrate: Migrate) -> sqlx::Result<()> {

@@ -54,22 +54,28 @@ pub fn parse(url: &str) -> anyhow::Result<SqliteConnectOptions> {
     Ok(options)
 }
 
-/// The error with the reason of the system, which SQLite keeps to itself.
-pub fn explain(error: sqlx::Error, file: &Path, migrate: Migrate) -> sqlx::Error {
+/// The error with the reason of the system, which SQLite keeps to itself. `in_use` says that this
+/// process has the file open: to close it once more would release all its locks (POSIX), and
+/// another process could write at the same time.
+pub fn explain(error: sqlx::Error, file: &Path, migrate: Migrate, in_use: bool) -> sqlx::Error {
     // PERM, READONLY, CANTOPEN.
     if !matches!(sqlite_code(&error).map(|code| code & 0xff), Some(3 | 8 | 14)) {
         return error;
     }
-    match try_to_write(file, migrate != Migrate::Off) {
+    match try_to_write(file, migrate != Migrate::Off, in_use) {
         Ok(()) => error,
         Err(reason) => reason.into(),
     }
 }
 
 /// Opens the file for writing, and creates one beside it, as SQLite does for its log.
-fn try_to_write(file: &Path, create: bool) -> io::Result<()> {
-    match open(file) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+fn try_to_write(file: &Path, create: bool, in_use: bool) -> io::Result<()> {
+    let has_file = match fs::metadata(file) {
+        Ok(_) => true,
+        // SQLite follows a link, and could not create what it leads to.
+        Err(error) if error.kind() != ErrorKind::NotFound || create && file.is_symlink() => {
+            return Err(error);
+        }
         Err(_) if !create && folder(file).exists() => {
             let missing = format!(
                 "{} does not exist, and MIGRATE=off leaves it to another process to create it",
@@ -77,14 +83,15 @@ fn try_to_write(file: &Path, create: bool) -> io::Result<()> {
             );
             return Err(io::Error::new(ErrorKind::NotFound, missing));
         }
-        // SQLite follows the link, and could not create what it leads to.
-        Err(error) if file.is_symlink() => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    for side in ["-journal", "-wal", "-shm"].map(|suffix| beside(file, suffix)) {
-        if side.exists() {
-            let named = |error: io::Error| format!("{}: {error}", side.display());
-            open(&side).map_err(|error| io::Error::new(error.kind(), named(error)))?;
+        Err(_) => false,
+    };
+    if has_file && !in_use {
+        open(file)?;
+        for side in ["-journal", "-wal", "-shm"].map(|suffix| beside(file, suffix)) {
+            if side.exists() {
+                let named = |error: io::Error| format!("{}: {error}", side.display());
+                open(&side).map_err(|error| io::Error::new(error.kind(), named(error)))?;
+            }
         }
     }
     // Under a name of its own: one of SQLite's could be in use by another process before it is
@@ -138,8 +145,8 @@ fn cannot_write(file: &Path, error: &io::Error) -> Option<String> {
              name another file",
             folder.display()
         )),
-        // Another process may create it.
-        ErrorKind::NotFound if error.get_ref().is_some() => None,
+        // Another process may create it, or has just removed it.
+        ErrorKind::NotFound if error.get_ref().is_some() || !file.is_symlink() => None,
         ErrorKind::NotFound
         | ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem

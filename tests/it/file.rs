@@ -126,6 +126,15 @@ async fn with_migrate_off_a_file_that_is_absent_is_waited_for_and_not_created() 
     assert!(!database.path().exists());
     Process::migrate(&flags[..2]).await;
     server.wait_until_ready().await;
+    // Also after it has served.
+    for file in ["db", "db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(database.path().with_extension(file));
+    }
+    eventually("the log says so again", || async {
+        let is_about = |line: &Value| line["cause"].to_string().contains("MIGRATE=off leaves");
+        server.log().iter().filter(|line| is_about(line)).count() > 1
+    })
+    .await;
 }
 
 #[tokio::test]
