@@ -162,3 +162,31 @@ fn unusable(file: &Path, error: &io::Error) -> String {
     let file = file.display();
     format!("{file} cannot be opened for writing: {error}; name a file that this user can write")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::{ConnectOptions, Connection, Executor, SqliteConnection};
+    use std::{os::unix::fs::MetadataExt, process};
+
+    #[tokio::test]
+    async fn looking_for_the_reason_keeps_the_locks_of_a_file_that_is_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("chat.db");
+        let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+        let mut writer = options.connect().await.unwrap();
+        writer.execute("begin immediate").await.unwrap();
+        let (owner, inode) = (process::id(), fs::metadata(&file).unwrap().ino());
+        let is_locked = || {
+            let locks = fs::read_to_string("/proc/locks").unwrap();
+            let is_ours = |lock: &str| {
+                lock.contains(&format!(" {owner} ")) && lock.contains(&format!(":{inode} "))
+            };
+            locks.lines().any(is_ours)
+        };
+        assert!(is_locked(), "a writer has a lock");
+        let refused = SqliteConnection::connect("sqlite:///nowhere/chat.db").await.unwrap_err();
+        explain(refused, &file, Migrate::Auto, true);
+        assert!(is_locked(), "nothing has released it");
+    }
+}
