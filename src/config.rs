@@ -47,8 +47,8 @@ pub struct Config {
 
     /// The maximum number of connections to the database. Four of them are for posts, shared reads
     /// and watching; the others are for requests with a query of their own. One is enough to serve
-    /// everything, slowly. More than ten do not make it faster, and the database has a limit for all
-    /// servers together
+    /// everything, slowly. More than ten do not make it faster, and the database limits those of
+    /// all servers together
     #[arg(long, env, default_value = "10", value_parser = count(1..=10_000, 10))]
     pub database_max_connections: u32,
 
