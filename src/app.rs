@@ -78,6 +78,7 @@ pub async fn run(
         health: Arc::clone(&health),
         limits: RequestLimits::of(config),
         stats: Arc::clone(&stats),
+        public_url: config.public_url,
     };
     let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
     let service = |app, connections: &Arc<Connections>| Service {

@@ -1,6 +1,8 @@
 //! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
 
-use crate::setting::{address, bytes, count, duration, duration_or_none, file, log_filter};
+use crate::setting::{
+    PublicUrl, address, bytes, count, duration, duration_or_none, file, log_filter, public_url,
+};
 use clap::{
     Arg, Command as Flags, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     error::ErrorKind,
@@ -28,6 +30,11 @@ pub struct Config {
     /// /dashboard), which then leave the public port, so that nobody outside sees them
     #[arg(long, env, value_parser = address)]
     pub ops_addr: Option<SocketAddr>,
+
+    /// Where clients reach the server, such as https://example.org/chat: for the examples of the
+    /// start page, and for OpenAPI documents that are saved as files
+    #[arg(long, env, value_parser = public_url)]
+    pub public_url: Option<PublicUrl>,
 
     /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. The database
     /// is created when it is absent. TLS by ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use url::Url;
 
 /// The longest time that can be set. What is meant to be longer is meant to be something else.
 const DURATION_MAX: Duration = Duration::from_hours(24);
@@ -49,6 +50,25 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     let found: Vec<_> = found.map_err(|_| format!("the host is unknown; {ADDRESS}"))?.collect();
     let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
     address.copied().ok_or_else(|| ADDRESS.to_owned())
+}
+
+/// Where clients reach the server: scheme, host, and port and path if need be.
+/// Without a slash at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicUrl(pub &'static str);
+
+/// An address for clients. Its characters are those that mean nothing else in HTML and in a shell,
+/// because it is shown in examples.
+pub fn public_url(text: &str) -> Result<PublicUrl, String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%[]".contains(c);
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.map(String::from).filter(|url| url.chars().all(is_plain));
+    // Read once and needed to the end.
+    url.map(|url| PublicUrl(url.trim_end_matches('/').to_owned().leak())).ok_or_else(|| {
+        "must be http://HOST or https://HOST, with a path if need be, such as \
+         https://example.org/chat"
+            .to_owned()
+    })
 }
 
 /// The path of a file, which is read later.

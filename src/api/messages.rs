@@ -163,7 +163,8 @@ impl MessagesApi {
                 return Err(ApiError::because(Code::IdempotencyKeyReused, detail).into());
             }
         };
-        let location = format!("/messages/{}", message.id);
+        // Relative to /message, since a proxy may put the server under a path.
+        let location = format!("messages/{}", message.id);
         Ok(PostResponse::Created(Rendered::new(&MessageView::from(&message))?, location, replayed))
     }
 

@@ -31,7 +31,7 @@ pub use error::Code;
 pub use payload::RequestLimits;
 pub use spec::document;
 
-use crate::{health::Health, store::Store, telemetry::Stats};
+use crate::{health::Health, setting::PublicUrl, store::Store, telemetry::Stats};
 use health::HealthApi;
 use messages::MessagesApi;
 use metrics::MetricsApi;
@@ -58,6 +58,7 @@ pub struct Parts {
     pub health: Arc<Health>,
     pub limits: RequestLimits,
     pub stats: Arc<Stats>,
+    pub public_url: Option<PublicUrl>,
 }
 
 /// The operations endpoints.
@@ -65,12 +66,12 @@ type OperationsApi = (HealthApi, StatsApi, MetricsApi);
 
 /// Everything on one port.
 pub fn all(parts: &Parts) -> App {
-    with_guide((messages(parts), users(parts), operations(parts)), true)
+    with_guide((messages(parts), users(parts), operations(parts)), true, parts.public_url)
 }
 
 /// What is left on the public port when the operations endpoints have one of their own.
 pub fn public(parts: &Parts) -> App {
-    with_guide((messages(parts), users(parts)), false)
+    with_guide((messages(parts), users(parts)), false, parts.public_url)
 }
 
 /// The operations endpoints alone, and the dashboard that draws what they say.
@@ -85,9 +86,9 @@ pub fn refusing(parts: &Parts, code: Code) -> App {
     App::refusing(Routes::of((messages(parts), users(parts), operations(parts))), code)
 }
 
-fn with_guide<T: OpenApi>(api: T, has_dashboard: bool) -> App {
+fn with_guide<T: OpenApi>(api: T, has_dashboard: bool, public_url: Option<PublicUrl>) -> App {
     let mut routes = Routes::of(api);
-    routes.extend(guide::<T>(has_dashboard));
+    routes.extend(guide::<T>(has_dashboard, public_url));
     if has_dashboard {
         routes.extend(dashboard(true));
     }

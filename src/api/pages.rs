@@ -1,6 +1,7 @@
 //! The pages for people, and the OpenAPI document in its two forms. Each is one fixed body.
 
 use super::{routes::Route, spec};
+use crate::setting::PublicUrl;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use poem::{Request, Response, Result, endpoint::DynEndpoint, http::header};
@@ -15,6 +16,9 @@ const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 's
     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
+/// Where the examples of the start page send their requests, unless the public address is set.
+const LOCAL: &str = "http://localhost:8081";
+
 const HOME: &str = include_str!("pages/index.html");
 const DASHBOARD: &str = include_str!("pages/dashboard.html");
 
@@ -27,8 +31,10 @@ macro_rules! style {
 
 struct Page {
     /// Made when first asked for: a server that nobody looks at should start fast and stay small.
-    content: LazyLock<Content>,
+    content: LazyLock<Content, Make>,
 }
+
+type Make = Box<dyn FnOnce() -> Content + Send + Sync>;
 
 struct Content {
     kind: &'static str,
@@ -37,8 +43,8 @@ struct Content {
 }
 
 impl Page {
-    fn at(path: &'static str, make: fn() -> Content) -> Route {
-        Route::get(path, Box::new(Self { content: LazyLock::new(make) }))
+    fn at(path: &'static str, make: impl FnOnce() -> Content + Send + Sync + 'static) -> Route {
+        Route::get(path, Box::new(Self { content: LazyLock::new(Box::new(make)) }))
     }
 }
 
@@ -64,12 +70,15 @@ impl Content {
     }
 }
 
-/// What says how to use an API. Links to the dashboard only where that is.
-pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Route> {
-    let home: fn() -> Content = if has_dashboard {
-        || Content::html(HOME)
-    } else {
-        || Content::html(without(HOME, "<li><a href=\"/dashboard\">", "</li>\n"))
+/// What says how to use an API. Links to the dashboard only where that is. All references are
+/// relative, since a proxy may put the server under a path.
+pub fn guide<T: OpenApi>(has_dashboard: bool, public_url: Option<PublicUrl>) -> Vec<Route> {
+    let home = move || {
+        let home = HOME.replace(LOCAL, public_url.map_or(LOCAL, |url| url.0));
+        if has_dashboard {
+            return Content::html(home);
+        }
+        Content::html(without(&home, "<li><a href=\"dashboard\">", "</li>\n"))
     };
     vec![
         Page::at("/", home),
@@ -77,18 +86,20 @@ pub fn guide<T: OpenApi>(has_dashboard: bool) -> Vec<Route> {
         Page::at("/docs", || Content::html(include_str!("pages/docs.html")).with_script()),
         Page::at("/docs.css", || Content::css(SwaggerUi::new().style())),
         Page::at("/docs.js", || Content::script(SwaggerUi::new().script())),
-        Page::at("/openapi.json", || Content::new("application/json", spec::json::<T>())),
-        Page::at("/openapi.yaml", yaml::<T>),
+        Page::at("/openapi.json", move || {
+            Content::new("application/json", spec::json::<T>(public_url))
+        }),
+        Page::at("/openapi.yaml", move || yaml::<T>(public_url)),
     ]
 }
 
 /// What draws the numbers of `/stats`, so it belongs where that is. Links to the guide only where
 /// that is.
 pub fn dashboard(has_guide: bool) -> [Route; 3] {
-    let dashboard: fn() -> Content = if has_guide {
-        || Content::html(DASHBOARD).with_script()
-    } else {
-        || Content::html(without(DASHBOARD, "<nav>", "</nav>\n")).with_script()
+    let dashboard = move || {
+        let page =
+            if has_guide { DASHBOARD.to_owned() } else { without(DASHBOARD, "<nav>", "</nav>\n") };
+        Content::html(page).with_script()
     };
     let pages = [
         Page::at("/dashboard", dashboard),
@@ -145,9 +156,9 @@ impl SwaggerUi {
     }
 }
 
-fn yaml<T: OpenApi>() -> Content {
+fn yaml<T: OpenApi>(public_url: Option<PublicUrl>) -> Content {
     let document: serde_json::Value =
-        serde_json::from_str(&spec::json::<T>()).expect("JSON of ours");
+        serde_json::from_str(&spec::json::<T>(public_url)).expect("JSON of ours");
     let yaml = serde_yaml::to_string(&document).expect("what has a JSON form has a YAML form");
     Content::new("application/yaml", yaml)
 }

@@ -8,6 +8,7 @@ use super::{
     stats::{self, StatsApi},
     users::UsersApi,
 };
+use crate::setting::PublicUrl;
 use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
     LicenseObject, OpenApi, OpenApiService, ServerObject,
@@ -58,13 +59,17 @@ impl<T: OpenApi> OpenApi for Declared<T> {
 
 /// The OpenAPI document of everything, as JSON.
 pub fn document() -> String {
-    json::<(MessagesApi, UsersApi, HealthApi, StatsApi, MetricsApi)>()
+    json::<(MessagesApi, UsersApi, HealthApi, StatsApi, MetricsApi)>(None)
 }
 
-/// The OpenAPI document of some endpoints, as JSON.
-pub fn json<T: OpenApi>() -> String {
-    let mut document =
-        serde_json::from_str(&service::<T>().spec()).expect("poem-openapi writes JSON");
+/// The OpenAPI document of some endpoints, as JSON. Its server is relative to the document, which a
+/// proxy may put under a path; the public address is for a document that was saved as a file.
+pub fn json<T: OpenApi>(public_url: Option<PublicUrl>) -> String {
+    let mut service = service::<T>();
+    if let Some(PublicUrl(url)) = public_url {
+        service = service.server(ServerObject::new(url).description("The same, from anywhere"));
+    }
+    let mut document = serde_json::from_str(&service.spec()).expect("poem-openapi writes JSON");
     add_operation_ids(&mut document);
     add_error_examples(&mut document);
     mark_nullable(&mut document);
@@ -80,7 +85,7 @@ fn service<T: OpenApi>() -> OpenApiService<Declared<T>, ()> {
         .license(
             LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"),
         )
-        .server(ServerObject::new("/").description("The server that this document comes from"))
+        .server(ServerObject::new(".").description("The server that this document comes from"))
 }
 
 fn add_operation_ids(document: &mut Value) {

@@ -22,7 +22,7 @@ async fn the_same_key_and_text_get_the_same_answer_and_one_message() {
         let again = keyed(&app, "k1", "bob", "hi").send().await.unwrap();
         assert_eq!(again.status(), 201);
         assert!(is_replay(&again));
-        assert_eq!(again.headers()["location"], *format!("/messages/{}", message["id"]));
+        assert_eq!(again.headers()["location"], *format!("messages/{}", message["id"]));
         assert_eq!(again.json::<Value>().await.unwrap(), message);
     }
     assert_eq!(database.count_messages().await, 1);

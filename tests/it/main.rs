@@ -49,4 +49,5 @@ mod strings;
 mod tidy;
 mod tls;
 mod traces;
+mod under_a_path;
 mod waiting;

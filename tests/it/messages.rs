@@ -11,11 +11,11 @@ async fn a_posted_message_is_answered_and_read_back() {
     let location = response.headers()["location"].to_str().unwrap().to_owned();
     let message: Value = response.json().await.unwrap();
     assert_eq!((&message["user"], &message["text"]), (&json!("superman"), &json!("hello")));
-    assert_eq!(location, format!("/messages/{}", message["id"]));
+    assert_eq!(location, format!("messages/{}", message["id"]));
     let created_at = message["created_at"].as_str().unwrap();
     assert_eq!((created_at.len(), &created_at[10..11], &created_at[23..]), (24, "T", "Z"));
 
-    assert_eq!(app.get_json(&location).await, message);
+    assert_eq!(app.get_json(&format!("/{location}")).await, message);
     assert_eq!(app.messages().await, [message]);
     assert_eq!(app.get_json("/users").await, json!({ "users": ["superman"] }));
 }

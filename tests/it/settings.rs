@@ -19,6 +19,7 @@ macro_rules! no_pem {
 }
 
 const ADDRESS: &str = "such as 127.0.0.1:8081, [::1]:8081, localhost:8081, or :8081";
+const PUBLIC: &str = "must be http://HOST or https://HOST, with a path if need be, such as https";
 const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
 const TIME_OR_NONE: &str = "with its unit, such as 0s, 500ms, 10s or 2m";
 const FILTER: &str = "such as warn,chat_server=debug";
@@ -26,11 +27,16 @@ const MYSQL: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
 const SQLITE: &str = "such as sqlite://chat.db";
 
 /// Setting, wrong values, and the essence of what is said about each of them.
-const WRONG: [(&str, &[&str], &str); 20] = [
+const WRONG: [(&str, &[&str], &str); 21] = [
     ("LISTEN_ADDR", &["here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
     ("LISTEN_ADDR", &["localhost:99999", ":x", "0.0.0.0:-1"], "the port is not from 0 to 65535"),
     ("LISTEN_ADDR", &["nosuch.invalid:80"], "the host is unknown; must be HOST:PORT"),
     ("OPS_ADDR", &["here", "-1", ":99999", "::1:80"], ADDRESS),
+    (
+        "PUBLIC_URL",
+        &["here", "/chat", "ftp://h/", "http://", "http://u@h", "http://h?a", "http://h/'"],
+        PUBLIC,
+    ),
     ("DATABASE_URL_FILE", &["/nowhere", "-1", "/tmp", "no url"], "must hold the database URL"),
     ("DATABASE_PASSWORD_FILE", &["/nowhere", "-1", "/tmp", "word"], "must hold the password"),
     (

@@ -22,6 +22,7 @@ extraEnv wins over the chart. A value is a text, or an object with valueFrom; wh
 LISTEN_ADDR: ":8081"
 OPS_ADDR: ":{{ .Values.operations.port }}"
 {{- with .Values.config }}
+PUBLIC_URL: {{ .publicUrl | quote }}
 RUST_LOG: {{ .log | quote }}
 LOG_FORMAT: {{ .logFormat | quote }}
 REQUEST_TIMEOUT: {{ .requestTimeout | quote }}

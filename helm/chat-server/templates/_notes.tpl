@@ -1,3 +1,8 @@
+{{/* A path in front of the server's own ones, as far as it is plain and no pattern of a controller. Takes the path. */}}
+{{- define "chat-server.notes.path" -}}
+{{- . | default "/" | regexFind "^[-._~/0-9A-Za-z]*" | trimSuffix "/" }}
+{{- end }}
+
 {{/* Where the messages are, and where its password is. */}}
 {{- define "chat-server.notes.database" -}}
 {{- $n := printf "-n %s" (include "chat-server.namespace" .) }}
