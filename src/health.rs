@@ -88,8 +88,9 @@ impl Health {
 
     /// Waits until the database serves, or cannot be made to.
     pub async fn database_settles(&self) -> DatabaseState {
-        let settled =
-            |state: &DatabaseState| matches!(state.trouble, None | Some(Trouble::MigrationFailed));
+        let settled = |state: &DatabaseState| {
+            matches!(state.trouble, None | Some(Trouble::MigrationFailed | Trouble::ForeignTables))
+        };
         let mut states = self.database.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
         states.wait_for(settled).await.map_or_else(|_| self.database(), |state| *state)

@@ -1,5 +1,6 @@
 //! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
 
+use super::schema::ForeignTables;
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
 use std::{
     io::{self, ErrorKind},
@@ -78,6 +79,8 @@ pub enum Trouble {
     DatabaseMissing,
     NotMigrated,
     MigrationFailed,
+    /// Tables of another application are where ours would be.
+    ForeignTables,
     ReadOnly,
     /// Reads go on, but there is no room for more.
     Full,
@@ -101,6 +104,7 @@ impl Trouble {
             Self::DatabaseMissing => "database_missing",
             Self::NotMigrated => "not_migrated",
             Self::MigrationFailed => "migration_failed",
+            Self::ForeignTables => "foreign_tables",
             Self::ReadOnly => "read_only",
             Self::Full => "full",
             Self::Locked => "locked",
@@ -127,6 +131,9 @@ impl Trouble {
             // Nobody gave a connection back in time.
             sqlx::Error::PoolTimedOut => Some(Self::Busy),
             sqlx::Error::Database(error) => Self::of_database(error.as_ref()),
+            sqlx::Error::Configuration(error) if error.is::<ForeignTables>() => {
+                Some(Self::ForeignTables)
+            }
             sqlx::Error::Migrate(error) => Some(Self::of_migration(error)),
             _ => None,
         }

@@ -3,14 +3,21 @@
 use super::error::Trouble;
 use sqlx::{
     SqlSafeStr,
-    migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
+    migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator},
 };
 use std::{io, sync::LazyLock, time::Duration};
-use tracing::info;
+use tracing::{info, warn};
 
 /// How long all pending migrations may take together. A bound against a peer that vanished, not an
 /// estimate: a schema change on a large table takes its time.
 const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// The list of the migrations that were applied. Not sqlx's name, because another application in the
+/// same database may use that.
+const LIST: &str = "chat_server_migrations";
+
+/// Where servers before had it. It stays, so that they can come back.
+const OLD_LIST: &str = "_sqlx_migrations";
 
 /// Lists the files of a folder. sqlx has a macro that finds them, but with its macros a build
 /// compiles the database drivers twice.
@@ -45,38 +52,95 @@ fn migrator<const N: usize>(files: [(&'static str, &'static str); N]) -> Migrato
     Migrator::with_migrations(files.map(migration).into())
 }
 
-/// Whether the schema has all that this binary needs.
-pub async fn is_current<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<bool> {
-    match pending(migrator, connection).await {
-        Ok(pending) if !pending.is_empty() => return Ok(false),
-        Ok(_) => {}
-        // Nothing was ever migrated.
-        Err(error) if Trouble::of(&error) == Some(Trouble::NotMigrated) => return Ok(false),
-        Err(error) => return Err(error),
-    }
-    let unfinished = connection.dirty_version(&migrator.table_name).await.map_err(flatten)?;
-    Ok(unfinished.is_none())
+/// What a list says of the migrations that were applied.
+pub struct Applied {
+    list: &'static str,
+    migrations: Vec<AppliedMigration>,
 }
 
-/// The migrations that were not applied yet, in their order. A newer server may have applied more:
-/// schema changes only ever add (migrations/README.md).
-async fn pending<'a, C: Migrate>(
-    migrator: &'a Migrator,
-    connection: &mut C,
-) -> sqlx::Result<Vec<&'a Migration>> {
-    let applied = connection.list_applied_migrations(&migrator.table_name).await;
-    let applied = applied.map_err(flatten)?;
-    let mut pending = Vec::new();
-    for known in migrator.iter() {
-        match applied.iter().find(|applied| applied.version == known.version) {
-            None => pending.push(known),
-            Some(applied) if applied.checksum != known.checksum => {
-                return Err(MigrateError::VersionMismatch(known.version).into());
+impl Applied {
+    /// By this server's list, or else by the one of servers before it, if that is there.
+    pub async fn read<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<Self> {
+        let migrations = read_list(LIST, connection).await?;
+        if migrations.is_empty() {
+            // Another application's may have other columns.
+            let old = match read_list(OLD_LIST, connection).await {
+                Err(error) if Trouble::of(&error).is_none() => Vec::new(),
+                old => old?,
+            };
+            let is_ours =
+                |old: &AppliedMigration| migrator.iter().any(|ours| ours.checksum == old.checksum);
+            if old.iter().any(is_ours) {
+                return Ok(Self { list: OLD_LIST, migrations: old });
             }
-            Some(_) => {}
+        }
+        Ok(Self { list: LIST, migrations })
+    }
+
+    pub fn versions(&self) -> Vec<i64> {
+        self.migrations.iter().map(|applied| applied.version).collect()
+    }
+
+    /// Whether the list has to be copied.
+    pub fn is_old(&self) -> bool {
+        self.list == OLD_LIST
+    }
+
+    /// Whether the schema has all that this binary needs.
+    pub async fn is_current<C: Migrate>(
+        &self,
+        migrator: &Migrator,
+        connection: &mut C,
+    ) -> sqlx::Result<bool> {
+        if !self.pending(migrator)?.is_empty() {
+            return Ok(false);
+        }
+        let unfinished = connection.dirty_version(self.list).await.map_err(flatten)?;
+        Ok(unfinished.is_none())
+    }
+
+    /// The migrations that were not applied yet, in their order. A newer server may have applied
+    /// more: schema changes only ever add (migrations/README.md).
+    fn pending<'a>(&self, migrator: &'a Migrator) -> sqlx::Result<Vec<&'a Migration>> {
+        let mut pending = Vec::new();
+        for known in migrator.iter() {
+            match self.migrations.iter().find(|applied| applied.version == known.version) {
+                None => pending.push(known),
+                Some(applied) if applied.checksum != known.checksum => {
+                    return Err(MigrateError::VersionMismatch(known.version).into());
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Says so when a newer server has migrated.
+    pub fn note_newer(&self, migrator: &Migrator) {
+        let known = version_max(migrator);
+        if let Some(newest) = self.versions().into_iter().max().filter(|newest| *newest > known) {
+            warn!(
+                "The schema is newer than this server: it has migration {newest}, and this server \
+                 knows those up to {known}"
+            );
         }
     }
-    Ok(pending)
+}
+
+async fn read_list<C: Migrate>(
+    list: &str,
+    connection: &mut C,
+) -> sqlx::Result<Vec<AppliedMigration>> {
+    match connection.list_applied_migrations(list).await {
+        // Nothing was ever migrated.
+        Err(error) if Trouble::of_migration(&error) == Trouble::NotMigrated => Ok(Vec::new()),
+        applied => applied.map_err(flatten),
+    }
+}
+
+/// Creates the list.
+pub async fn create_list<C: Migrate>(connection: &mut C) -> sqlx::Result<()> {
+    connection.ensure_migrations_table(LIST).await.map_err(flatten)
 }
 
 /// Whether the tables that a query was about exist, by how it ended.
@@ -105,15 +169,15 @@ pub async fn apply<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx:
 /// As sqlx does it, with a line for each: with a database that is far away, or one that is large,
 /// they take a while.
 async fn apply_pending<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<()> {
-    let table = &migrator.table_name;
-    connection.ensure_migrations_table(table).await.map_err(flatten)?;
-    if let Some(version) = connection.dirty_version(table).await.map_err(flatten)? {
+    create_list(connection).await?;
+    if let Some(version) = connection.dirty_version(LIST).await.map_err(flatten)? {
         return Err(MigrateError::Dirty(version).into());
     }
-    for migration in pending(migrator, connection).await? {
+    let applied = Applied { list: LIST, migrations: read_list(LIST, connection).await? };
+    for migration in applied.pending(migrator)? {
         let name = migration.description.replace(' ', "_");
         info!("Applying the migration {:04}_{name}", migration.version);
-        connection.apply(table, migration).await.map_err(flatten)?;
+        connection.apply(LIST, migration).await.map_err(flatten)?;
     }
     Ok(())
 }

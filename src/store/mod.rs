@@ -30,6 +30,7 @@ mod page;
 mod pool;
 mod posts;
 mod queries;
+mod schema;
 mod sequence;
 mod session;
 mod shared_read;

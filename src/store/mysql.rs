@@ -7,10 +7,10 @@ use super::{
     lease::Lease,
     limits::Limits,
     login::Login,
-    migrate,
+    migrate::{self, Applied},
     mysql_session::{set_up, set_up_for_migrations},
     pool::Pool,
-    queries,
+    queries, schema,
     sequence::{self, Ids},
 };
 use crate::{config::Migrate, database_url::DatabaseUrl, message::MessageId};
@@ -95,17 +95,21 @@ impl MySql {
         let connected = Instant::now();
         self.step(set_up_for_migrations(&mut connection)).await?;
         self.distance.set(connected - begun, connected.elapsed());
-        if !self.step(is_current(&mut connection)).await? {
+        let applied = self.step(Applied::read(&migrate::MYSQL, &mut connection)).await?;
+        let is_old = applied.is_old() && migrate != Migrate::Off;
+        if is_old || !self.step(is_current(&applied, &mut connection)).await? {
             if migrate == Migrate::Off {
                 return Err(migrate::not_migrated());
             }
             // The lock ends with the connection, so a server that dies while it holds it blocks no
             // one.
             self.step(self.lock_migrations(&mut connection)).await?;
+            self.step(check_list(&mut connection)).await?;
             self.step(forget_what_is_missing(&mut connection)).await?;
             migrate::apply(&migrate::MYSQL, &mut connection).await?;
             self.step(self.unlock_migrations(&mut connection)).await?;
         }
+        applied.note_newer(&migrate::MYSQL);
         let limits = self.step(set_up(&mut connection)).await?;
         self.pool.adopt(connection, limits);
         Ok(())
@@ -200,9 +204,21 @@ impl MySql {
     }
 }
 
-async fn is_current(connection: &mut MySqlConnection) -> sqlx::Result<bool> {
-    Ok(migrate::is_current(&migrate::MYSQL, connection).await?
+async fn is_current(applied: &Applied, connection: &mut MySqlConnection) -> sqlx::Result<bool> {
+    Ok(applied.is_current(&migrate::MYSQL, connection).await?
         && migrate::tables_exist(sequence::look(connection, false).await.map(drop))?)
+}
+
+/// Fails when the tables are another application's; takes over the list of earlier servers. Another
+/// server may have migrated before this one had the lock, so it reads the list itself.
+async fn check_list(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let applied = Applied::read(&migrate::MYSQL, connection).await?;
+    schema::check_mysql(connection, &applied.versions()).await?;
+    if applied.is_old() {
+        migrate::create_list(connection).await?;
+        queries::mysql::copy_migrations(connection).await?;
+    }
+    Ok(())
 }
 
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it

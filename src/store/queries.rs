@@ -128,6 +128,15 @@ macro_rules! queries {
                 query_scalar(USERS_AFTER.text).bind(after).bind(limit).fetch_all(connection).await
             }
 
+            /// Takes over the list of migrations of a server from before it had this name.
+            pub async fn copy_migrations(connection: &mut Connection) -> Result<()> {
+                let copy = "insert into chat_server_migrations (version, description, \
+                            installed_on, success, checksum, execution_time) select version, \
+                            description, installed_on, success, checksum, execution_time \
+                            from _sqlx_migrations";
+                query(copy).execute(connection).await.map(drop)
+            }
+
             /// Forgets that migrations up to a version were applied, so that they are applied
             /// again. `failed_only` leaves out the ones that were finished.
             pub async fn forget_migrations(
@@ -135,7 +144,7 @@ macro_rules! queries {
                 version_max: i64,
                 failed_only: bool,
             ) -> Result<()> {
-                query("delete from _sqlx_migrations where version <= ? and (not success or not ?)")
+                query("delete from chat_server_migrations where version <= ? and (not success or not ?)")
                     .bind(version_max)
                     .bind(failed_only)
                     .execute(connection)

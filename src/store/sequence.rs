@@ -9,11 +9,13 @@ use crate::message::MessageId;
 use sqlx::{FromRow, MySqlConnection, query, query_as, query_scalar, raw_sql};
 use tracing::warn;
 
-/// Reads all tables, however full they are.
+/// Reads all tables and columns, however full they are.
 macro_rules! look {
     () => {
         "select coalesce((select max(id) from messages), 0), \
-         (select max(last_id) from message_sequence), exists (select 1 from users)"
+         (select max(last_id) from message_sequence), \
+         exists (select dedup, user, text, created_at from messages), \
+         exists (select name from users)"
     };
 }
 
@@ -42,7 +44,7 @@ impl Ids {
 /// Fails unless everything that requests need can be read. On a node of a cluster whose reads wait
 /// for the other nodes, this one does not: a node that lags behind is slow, but not unready.
 pub async fn look(connection: &mut MySqlConnection, waits_for_cluster: bool) -> sqlx::Result<Ids> {
-    let (newest, recorded, _): (_, _, i64) = if waits_for_cluster {
+    let (newest, recorded, ..): (_, _, i64, i64) = if waits_for_cluster {
         let packet = concat!(
             "set session wsrep_sync_wait = 0;",
             look!(),

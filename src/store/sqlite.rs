@@ -1,7 +1,12 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
 use super::{
-    database::Purpose, error::InsertError, kept::Kept, migrate, queries, session::Inserted,
+    database::Purpose,
+    error::InsertError,
+    kept::Kept,
+    migrate::{self, Applied},
+    queries, schema,
+    session::Inserted,
     sqlite_file,
 };
 use crate::{config::Migrate, message::NewMessage};
@@ -84,13 +89,23 @@ impl Sqlite {
         }
         let mut connection =
             self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
+        let applied = Applied::read(&migrate::SQLITE, &mut connection).await?;
         let tables_exist = migrate::tables_exist(probe(&mut connection).await)?;
-        if !tables_exist || !migrate::is_current(&migrate::SQLITE, &mut connection).await? {
+        let is_old = applied.is_old() && migrate != Migrate::Off;
+        let is_current = applied.is_current(&migrate::SQLITE, &mut connection).await?;
+        if is_old || !tables_exist || !is_current {
             if migrate == Migrate::Off {
                 return Err(migrate::not_migrated());
             }
             // Servers that start together take turns here.
             let mut transaction = connection.begin_with("begin immediate").await?;
+            let applied = Applied::read(&migrate::SQLITE, &mut *transaction).await?;
+            let file = self.path().display().to_string();
+            schema::check_sqlite(&mut transaction, &applied.versions(), file).await?;
+            if applied.is_old() {
+                migrate::create_list(&mut *transaction).await?;
+                queries::sqlite::copy_migrations(&mut transaction).await?;
+            }
             if !tables_exist {
                 // Somebody may have dropped a table whose migration is marked as done.
                 let version_max = migrate::version_max(&migrate::SQLITE);
@@ -101,6 +116,7 @@ impl Sqlite {
             migrate::apply(&migrate::SQLITE, &mut *transaction).await?;
             transaction.commit().await?;
         }
+        applied.note_newer(&migrate::SQLITE);
         connection.close().await?;
 
         let file = file_id(&self.path()).await?;
@@ -164,7 +180,7 @@ async fn file_id(path: &Path) -> io::Result<FileId> {
 
 /// Fails unless both tables can be read. Costs the same however full they are.
 async fn probe(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    query("select exists (select 1 from messages), exists (select 1 from users)")
+    query("select exists (select id, dedup, user, text, created_at from messages), exists (select name from users)")
         .fetch_one(connection)
         .await
         .map(drop)

@@ -38,6 +38,7 @@ mod process;
 mod proxy;
 mod restarts;
 mod rotation;
+mod schema;
 mod scripts;
 mod sequence;
 mod session_settings;

@@ -34,13 +34,13 @@ async fn every_file_is_applied_as_it_is() {
     for file in files.iter() {
         let checksum = HEXUPPER.encode(&file.checksum);
         let applied = format!(
-            "select count(*) from _sqlx_migrations where version = {} and description = '{}' and \
+            "select count(*) from chat_server_migrations where version = {} and description = '{}' and \
              hex(checksum) = '{checksum}'",
             file.version, file.description
         );
         assert_eq!(database.count(applied.leak()).await, 1, "{}", file.description);
     }
-    let all = database.count("select count(*) from _sqlx_migrations").await;
+    let all = database.count("select count(*) from chat_server_migrations").await;
     assert_eq!(all, files.iter().count());
 }
 
@@ -77,7 +77,7 @@ async fn empty_database() -> TestDatabase {
     let database = TestDatabase::new();
     let app = TestApp::start_on(&database).await;
     app.stop().await;
-    for table in ["messages", "users", "message_sequence", "_sqlx_migrations"] {
+    for table in ["messages", "users", "message_sequence", "chat_server_migrations"] {
         database.execute(&format!("drop table if exists {table}")).await.unwrap();
     }
     database
@@ -144,7 +144,7 @@ async fn a_migration_that_a_dying_server_left_half_done_is_done_again() {
     TestApp::start_on(&database).await.stop().await;
     database.execute("drop table users").await.unwrap();
     database
-        .execute("update _sqlx_migrations set success = false where version = 2")
+        .execute("update chat_server_migrations set success = false where version = 2")
         .await
         .unwrap();
     let app = TestApp::start_on(&database).await;
@@ -173,7 +173,7 @@ async fn a_released_migration_that_was_changed_is_reported() {
     let database = TestDatabase::new();
     TestApp::start_on(&database).await.stop().await;
     database
-        .execute("update _sqlx_migrations set checksum = x'00' where version = 1")
+        .execute("update chat_server_migrations set checksum = x'00' where version = 1")
         .await
         .unwrap();
     assert_not_ready(&database, &[], "migration_failed").await;
@@ -226,7 +226,7 @@ async fn servers_that_start_at_once_on_an_absent_database_migrate_it_once() {
 async fn a_schema_that_a_newer_server_has_migrated_is_accepted() {
     let database = TestDatabase::new();
     TestApp::start_on(&database).await.stop().await;
-    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+    let newer = "insert into chat_server_migrations (version, description, success, checksum, execution_time) \
                  values (9999, 'from the future', true, 'x', 1)";
     database.execute(newer).await.unwrap();
     let app = TestApp::start_on(&database).await;

@@ -169,7 +169,7 @@ async fn a_user_who_may_only_read_gets_reads_and_is_refused_posts_at_once() {
 async fn tables_that_were_lost_are_created_again() {
     let (app, database) = TestApp::start().await;
     app.say("bob", "one").await;
-    for table in ["messages", "users", "_sqlx_migrations"] {
+    for table in ["messages", "users", "chat_server_migrations"] {
         database.execute(&format!("drop table {table}")).await.unwrap();
     }
     eventually("a post succeeds", || async {
