@@ -19,7 +19,7 @@ pub struct Connection {
     pub used_at: Instant,
     /// The flushes before it was opened.
     pub flushes: u64,
-    pub _counted: Arc<()>,
+    _counted: Arc<()>,
 }
 
 /// The right to use a connection.
@@ -27,7 +27,7 @@ pub struct Connection {
 pub struct Place {
     pub purpose: Purpose,
     pub permit: OwnedSemaphorePermit,
-    pub _read: Option<OwnedSemaphorePermit>,
+    _read: Option<OwnedSemaphorePermit>,
 }
 
 /// A connection in use. Unless its use is ended with success, it is closed, which ends its
@@ -36,6 +36,24 @@ pub struct Lease {
     pool: Arc<Pool>,
     connection: Option<Connection>,
     place: Place,
+}
+
+impl Connection {
+    pub fn new(raw: MySqlConnection, flushes: u64, counted: Arc<()>) -> Self {
+        let now = Instant::now();
+        Self { raw, opened_at: now, used_at: now, flushes, _counted: counted }
+    }
+}
+
+impl Place {
+    /// With the right of a read with a query of its own to ask for it.
+    pub fn new(
+        purpose: Purpose,
+        permit: OwnedSemaphorePermit,
+        read: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self { purpose, permit, _read: read }
+    }
 }
 
 impl Lease {

@@ -100,7 +100,7 @@ impl Pool {
             Purpose::OtherReads => Some(self.wait(&self.reads).await?),
             Purpose::Posts | Purpose::SharedReads | Purpose::Watching => None,
         };
-        Ok(Place { purpose, permit: self.wait(&self.places).await?, _read: read })
+        Ok(Place::new(purpose, self.wait(&self.places).await?, read))
     }
 
     async fn wait(&self, places: &Arc<Semaphore>) -> sqlx::Result<OwnedSemaphorePermit> {
@@ -271,14 +271,14 @@ impl Pool {
             Ok::<_, sqlx::Error>((raw, limits))
         };
         let limit = CONNECT_TIMEOUT + self.distance.allowance();
-        let (raw, limits) = within(limit, opening).await?;
+        // Boxed, because it is large and seldom there.
+        let (raw, limits) = within(limit, Box::pin(opening)).await?;
         Ok(self.connection(raw, limits, counted))
     }
 
     fn connection(&self, raw: MySqlConnection, limits: Limits, counted: Arc<()>) -> Connection {
         self.state().limits = limits;
-        let (now, flushes) = (Instant::now(), *self.flushes.borrow());
-        Connection { raw, opened_at: now, used_at: now, flushes, _counted: counted }
+        Connection::new(raw, *self.flushes.borrow(), counted)
     }
 
     /// Makes do with the connections that there are: takes away the places beyond them.

@@ -127,8 +127,8 @@ async fn every_promise_holds_with_all_settings_of_the_database_server_wrong() {
     let mut other = session(&url).await;
     other.execute("start transaction").await.unwrap();
     other.execute("select id from chat.messages for update").await.unwrap();
-    let refused = timeout(PATIENCE, refusal(app.post("bob", "locked out"))).await.unwrap();
-    assert_eq!(refused, (503, "database_unavailable".into()));
+    let locked_out = timeout(PATIENCE, refusal(app.post("bob", "locked out"))).await.unwrap();
+    assert_eq!(locked_out, (503, "database_unavailable".into()));
     other.execute("rollback").await.unwrap();
     app.say("bob", "in again").await;
     // Longer than the database keeps an idle session by its own setting.
