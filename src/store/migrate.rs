@@ -12,8 +12,8 @@ use tracing::{info, warn};
 /// estimate: a schema change on a large table takes its time.
 const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// The list of the migrations that were applied. Not sqlx's name, because another application in the
-/// same database may use that.
+/// The list of the migrations that were applied. Not sqlx's name, because another application in
+/// the same database may use that.
 const LIST: &str = "chat_server_migrations";
 
 /// Where servers before had it. It stays, so that they can come back.
