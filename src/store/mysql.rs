@@ -192,7 +192,8 @@ impl MySql {
     }
 
     async fn unlock_migrations(&self, connection: &mut MySqlConnection) -> sqlx::Result<()> {
-        query("do release_lock(concat('chat-server.', md5(?)))")
+        // Vitess knows no `do`.
+        query("select release_lock(concat('chat-server.', md5(?)))")
             .bind(self.pool.login.database())
             .execute(connection)
             .await
