@@ -56,7 +56,7 @@ impl Target {
             && self.url.certificates == other.url.certificates
     }
 
-    fn place(&self) -> String {
+    fn location(&self) -> String {
         Location::of_server(&self.url.options).to_string()
     }
 }
@@ -97,7 +97,7 @@ impl Login {
         if target.is_same(&state.target) {
             return false;
         }
-        let (old, new) = (state.target.place(), target.place());
+        let (old, new) = (state.target.location(), target.location());
         if old == new {
             info!("The user, password or certificates for the database have changed: {new}");
         } else {

@@ -119,7 +119,7 @@ impl Pool {
     /// Takes an idle connection or opens one. When the database refuses it, waits for one in use.
     pub async fn take(self: &Arc<Self>, mut place: Place) -> sqlx::Result<Lease> {
         loop {
-            self.check_place()?;
+            self.check_target()?;
             if let Some(connection) = self.take_idle(place.purpose) {
                 return Ok(Lease::new(self, connection, place));
             }
@@ -240,7 +240,7 @@ impl Pool {
     }
 
     /// Fails when the settings lead to another database, which has to be prepared first.
-    fn check_place(&self) -> sqlx::Result<()> {
+    fn check_target(&self) -> sqlx::Result<()> {
         let moved = || io::Error::other("the settings lead to another database now");
         if self.login.has_moved() { Err(moved().into()) } else { Ok(()) }
     }
@@ -264,7 +264,7 @@ impl Pool {
     async fn open(&self) -> sqlx::Result<Connection> {
         let counted = Arc::clone(&self.open);
         self.login.refresh();
-        self.check_place()?;
+        self.check_target()?;
         let opening = async {
             let mut raw = self.login.connect().await?;
             let limits = set_up(&mut raw).await?;
