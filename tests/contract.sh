@@ -18,4 +18,4 @@ for _ in $(seq 300); do
 done
 [ -n "$url" ] || { cat "$log" >&2; exit 1; }
 
-SCHEMATHESIS_HOOKS=tests/contract_hooks.py schemathesis run "$url/openapi.json" --checks all --max-examples "${EXAMPLES:-300}" --seed "${SEED:-1}" --no-color
+SCHEMATHESIS_HOOKS=tests/contract_hooks.py schemathesis run "$url/openapi.json" --url "$url" --checks all --max-examples "${EXAMPLES:-300}" --seed "${SEED:-1}" --no-color
