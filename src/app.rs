@@ -120,7 +120,7 @@ pub async fn run(
         let _ = keeper.await;
         store.close().await;
         history.abort();
-        // Last, because somebody may want to see how stopping goes.
+        // Last, so that stopping can be watched.
         stop_ops.cancel();
         if let Some(ops) = ops {
             let _ = ops.await;
@@ -185,7 +185,9 @@ pub async fn migrate_only(config: &Config, url: &DatabaseUrl) -> anyhow::Result<
     tokio::select! {
         reason = store.keep_ready(Migrate::Only) => anyhow::bail!("{}: {reason}", url.setting),
         state = health.database_settles() => {
-            anyhow::ensure!(state.trouble.is_none(), "the migration failed");
+            if let Some(trouble) = state.trouble {
+                anyhow::bail!("the migration failed: {}", trouble.as_str());
+            }
         }
     }
     store.close().await;

@@ -27,7 +27,7 @@ pub struct Config {
     pub listen_addr: SocketAddr,
 
     /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics, /stats,
-    /// /dashboard), which then leave the public port, so that nobody outside sees them
+    /// /dashboard), which then leave the public port, so that they are not seen from outside
     #[arg(long, env, value_parser = address)]
     pub ops_addr: Option<SocketAddr>,
 
@@ -136,7 +136,7 @@ pub enum Migrate {
     Auto,
     /// Do that and exit, for a job that runs before the servers
     Only,
-    /// Change nothing; not ready until somebody else has migrated
+    /// Change nothing; not ready until another process has migrated
     Off,
 }
 

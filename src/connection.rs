@@ -87,7 +87,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
         let note = &note;
         answer(request).map(move |mut response| {
             if health.draining_since().is_some() {
-                // The client shall send its next request to another server.
+                // The client's next request is for another server.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }

@@ -16,7 +16,7 @@ pub struct DatabaseState {
     /// The last trouble there was, and when it came, also when it is over.
     pub last_trouble: Option<(Trouble, OffsetDateTime)>,
     /// How often the state has changed. What was known of the database before a change may not hold
-    /// after it: somebody may have made it anew.
+    /// after it: the database may be a new one.
     pub changes: u64,
 }
 

@@ -27,7 +27,7 @@ pub struct Message {
     pub created_at: OffsetDateTime,
 }
 
-/// The name under which somebody speaks: 1 to 100 characters, none of them a control character, no
+/// The name of a user: 1 to 100 characters, none of them a control character, no
 /// white space around it. Names are compared exactly: `Bob`, `bob` and `böb` are three users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserName(String);
@@ -64,7 +64,7 @@ impl UserName {
     }
 }
 
-/// What somebody says: 0 to 65,535 characters, kept byte for byte.
+/// What a message says: 0 to 65,535 characters, kept byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
 
@@ -118,7 +118,7 @@ pub struct NewMessage {
     /// What makes storing it twice impossible: unique in the table, and chosen before the first
     /// attempt, so that a commit whose answer got lost can be repeated.
     pub dedup: Uuid,
-    /// Whether the client chose `dedup` (by a key), so that somebody else may have used it before.
+    /// Whether the client chose `dedup` (by a key): another request may have used it before.
     pub keyed: bool,
     pub user: UserName,
     pub text: Text,

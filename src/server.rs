@@ -66,7 +66,7 @@ impl Connections {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// The same, and begins anew.
+    /// The same, and begins a new peak.
     pub fn take_peak(&self) -> usize {
         self.peak.swap(self.open(), Ordering::Relaxed)
     }

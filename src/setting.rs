@@ -26,7 +26,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// such as /dev/zero has no end.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-const ADDRESS: &str = "must be HOST:PORT, such as 127.0.0.1:8081, [::1]:8081, localhost:8081, or :8081 for every address";
+const ADDRESS: &str = "must be HOST:PORT, such as 127.0.0.1:8081, [::1]:8081, localhost:8081, \
+    or :8081 for every address";
 
 const BYTES: &str = "must be 1 to 4294967295 bytes, such as 1048576, 500kB, 1MB or 1MiB";
 

@@ -133,8 +133,9 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// Whether this is hyper's own response to a head that it cannot read, in whose place [`refuse`]
-/// sends one that says why. Ours are longer and end with a body, in JSON, which has no empty line.
+/// Whether this is hyper's own response to a head that it cannot read, in whose place
+/// `connection.rs` sends one that says why. All others are longer and end with a body, in JSON,
+/// which has no empty line.
 fn is_refusal_of_hyper(bytes: &[u8]) -> bool {
     bytes.len() < REFUSAL_BYTES_MAX
         && bytes.starts_with(b"HTTP/1.")

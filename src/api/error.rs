@@ -148,7 +148,7 @@ impl ApiError {
         Self { errors: vec![field], ..Self::because(Code::InvalidParameter, detail) }
     }
 
-    /// A fault of ours. The cause goes to the log only.
+    /// A fault of this server. The cause goes to the log only.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Code::Internal.into() }
     }

@@ -22,7 +22,7 @@ const LOCAL: &str = "http://localhost:8081";
 const HOME: &str = include_str!("pages/index.html");
 const DASHBOARD: &str = include_str!("pages/dashboard.html");
 
-/// A style sheet of ours, behind the colours that all of them share.
+/// A style sheet, behind the colours that all of them share.
 macro_rules! style {
     ($file:literal) => {
         concat!(include_str!("pages/colours.css"), "\n", include_str!($file))
@@ -30,7 +30,7 @@ macro_rules! style {
 }
 
 struct Page {
-    /// Made when first asked for: a server that nobody looks at should start fast and stay small.
+    /// Made when first asked for: a server should start fast and stay small.
     content: LazyLock<Content, Make>,
 }
 
@@ -158,7 +158,7 @@ impl SwaggerUi {
 
 fn yaml<T: OpenApi>(public_url: Option<PublicUrl>) -> Content {
     let document: serde_json::Value =
-        serde_json::from_str(&spec::json::<T>(public_url)).expect("JSON of ours");
+        serde_json::from_str(&spec::json::<T>(public_url)).expect("it was made as JSON");
     let yaml = serde_yaml::to_string(&document).expect("what has a JSON form has a YAML form");
     Content::new("application/yaml", yaml)
 }

@@ -1,4 +1,4 @@
-//! What stands in the URLs of requests, read with words of ours for what is wrong.
+//! What stands in the URLs of requests, and what is said when it is wrong.
 
 use super::error::ApiError;
 use crate::{framing::is_encoded, message::MessageId, telemetry::excerpt};

@@ -85,7 +85,7 @@ impl RequestLimits {
     }
 }
 
-/// A JSON body that nobody has read yet. `T` is only its schema.
+/// A JSON body that has not been read yet. `T` is only its schema.
 pub struct Unread<T> {
     body: poem::Body,
     announced: Option<u64>,

@@ -1,4 +1,4 @@
-//! What stands in the headers of requests, read with words of ours for what is wrong.
+//! What stands in the headers of requests, and what is said when it is wrong.
 
 use super::error::{ApiError, Code};
 use crate::message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX};

@@ -19,6 +19,10 @@ use url::Url;
 /// How often the log repeats that exports fail.
 const REMINDER_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How the SDK's error ends when the collector responds with this status. A test in
+/// `collector_trouble.rs` fails when that changes.
+const UNKNOWN_PATH: &str = "status code: 404";
+
 /// An exporter whose failures are logged.
 #[derive(Debug)]
 pub struct Reported<E> {
@@ -64,7 +68,7 @@ impl<E> Reported<E> {
             (Err(_), Some(at)) if at.elapsed() < REMINDER_INTERVAL => {}
             (Err(cause), _) => {
                 *warned = Some(Instant::now());
-                let hint = cause.to_string().ends_with("404").then_some(hint);
+                let hint = cause.to_string().ends_with(UNKNOWN_PATH).then_some(hint);
                 warn!(%cause, hint, "Cannot send {signal} to {endpoint}");
             }
         }

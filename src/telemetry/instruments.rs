@@ -1,4 +1,4 @@
-//! The metrics that are recorded into. What can be read when somebody asks (connections, queues,
+//! The metrics that are recorded into. What can be read when it is asked for (connections, queues,
 //! memory) is observed where it is kept, by callbacks on [`meter`].
 
 use opentelemetry::{

@@ -1,4 +1,4 @@
-//! What is read when somebody asks: connections, queues, pools, the runtime.
+//! What is read when it is asked for: connections, queues, pools, the runtime.
 
 use super::{backlog, exchange, instruments::meter};
 use crate::{

@@ -2,7 +2,7 @@
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 //!
 //! The SDK reads most of them by itself; here is what it leaves out. Without an endpoint nothing is
-//! sent, where the specification would send to localhost: a small server should not talk to nobody.
+//! sent, where the specification would send to localhost: most small servers have no collector.
 
 use super::{
     backlog::{self, Admission, Backlog},

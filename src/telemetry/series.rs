@@ -2,8 +2,8 @@
 //!
 //! The SDK would look the set up for every request, which costs more than all else that is measured
 //! (docs/performance.md); so each thread binds each to its series once, and shares no lock. There
-//! are few, because labels are closed. For the same reason nobody can choose what collides, and the
-//! hash is one that is quick instead of one that is hard to foresee.
+//! are few, because labels are closed. So no client can choose what collides, and the hash is one
+//! that is quick instead of one that is hard to foresee.
 
 use super::{instruments::instruments, response_times::Recorder};
 use foldhash::fast::RandomState;

@@ -179,3 +179,12 @@ async fn the_pages_have_a_strict_policy_and_refer_to_nothing_elsewhere() {
         }
     }
 }
+
+#[test]
+fn every_operation_has_an_id_of_its_own() {
+    let document = document();
+    let operations = operations(&document);
+    let ids = operations.iter().map(|(name, it)| it["operationId"].as_str().expect(name));
+    let ids: BTreeSet<&str> = ids.collect();
+    assert_eq!(ids.len(), operations.len(), "{ids:?}");
+}

@@ -184,5 +184,5 @@ def _database(x: Expressions) -> Iterator[Alert]:
         f"/ ignoring (db_client_connection_state)\n({most} > 0)\n>= {POOL_NEAR}",
         f"{SHARE} of the database connections for reads are in use on {INSTANCE}",
         "Reads of older pages and single messages wait for each other. The latest messages, users"
-        " and posts have connections of their own.",
+        " and posts have their own share of the connections.",
     )

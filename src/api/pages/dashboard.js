@@ -444,7 +444,7 @@ function listen(chart) {
   }).observe(plot);
 }
 
-/** The table stays as it was opened, so that nobody loses their place in it. */
+/** The table stays as it was opened, so that readers keep their place in it. */
 function showTable() {
   if (!points.length) return;
   const row = (time, cell) => make("tr", make("th", time),
