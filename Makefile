@@ -98,6 +98,10 @@ chart: ## Check the Helm chart: lint, tests, schemas, scores, README; what is no
 e2e: ## Install the chart where kubectl points to and break things there; IMAGE, HELM, SETTINGS: see tests/e2e/run
 	tests/e2e/run
 
+.PHONY: e2e-compose
+e2e-compose: ## Start deploy/compose as a project of its own and break things there; CHAT_VERSION: see tests/e2e/compose
+	tests/e2e/compose
+
 .PHONY: openapi
 openapi: rust ## Write openapi.json anew
 	cargo run --quiet --locked -- openapi > openapi.json.new
