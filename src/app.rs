@@ -1,4 +1,4 @@
-//! The life of the process: listen, find the database, serve, drain.
+//! The life of the process: take the ports, find the database, open, serve, drain.
 
 use crate::{
     api::{self, Code, Parts, RequestLimits},

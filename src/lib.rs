@@ -7,7 +7,7 @@
 //! - [`setting`], [`database_url`]: how values are written, and what is said about wrong ones
 //! - [`app`]: the life of the process, from listening to draining
 //! - [`server`], [`connection`], [`socket`]: sockets, how many of them, how long they may take
-//! - [`listener`]: a socket to listen on, for both families of addresses
+//! - [`listener`]: takes a port, for both families of addresses, and opens it
 //! - [`framing`]: what HTTP/1.1 asks of a request beside what hyper checks
 //! - [`places`]: how many connections there may be
 //! - [`api`]: the endpoints, the pages, the error contract
