@@ -166,6 +166,7 @@ async fn serve_public(
     }
     let public = link(port.local_addr()?);
     let listener = port.open()?;
+    service.health.set_open();
     info!("Page: {public}/");
     info!("Swagger UI: {public}/docs");
     if has_health {

@@ -2,7 +2,10 @@
 //! stopping. Written by `store/watch.rs` and `app.rs`, read by every request and by `/readyz`.
 
 use crate::store::{Distance, Trouble};
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -26,6 +29,8 @@ pub struct Health {
     database: watch::Sender<DatabaseState>,
     started_at: OffsetDateTime,
     served_since: OnceLock<OffsetDateTime>,
+    /// Whether the public port is open.
+    open: AtomicBool,
     draining_since: OnceLock<OffsetDateTime>,
 }
 
@@ -43,6 +48,7 @@ impl Default for Health {
             database: watch::Sender::new(starting),
             started_at,
             served_since: OnceLock::new(),
+            open: AtomicBool::new(false),
             draining_since: OnceLock::new(),
         }
     }
@@ -96,9 +102,18 @@ impl Health {
         states.wait_for(settled).await.map_or_else(|_| self.database(), |state| *state)
     }
 
-    /// Since when the database has served for the first time, which ends the start.
+    /// Since when the database has served for the first time.
     pub fn served_since(&self) -> Option<OffsetDateTime> {
         self.served_since.get().copied()
+    }
+
+    /// Since when the server has started: the database has served, and the public port is open.
+    pub fn started_since(&self) -> Option<OffsetDateTime> {
+        self.served_since().filter(|_| self.open.load(Ordering::Relaxed))
+    }
+
+    pub fn set_open(&self) {
+        self.open.store(true, Ordering::Relaxed);
     }
 
     pub const fn started_at(&self) -> OffsetDateTime {
@@ -107,7 +122,8 @@ impl Health {
 
     /// Whether requests should be sent here.
     pub fn is_ready(&self) -> bool {
-        self.database().trouble.is_none() && self.draining_since().is_none()
+        let (started, draining) = (self.started_since(), self.draining_since());
+        self.database().trouble.is_none() && started.is_some() && draining.is_none()
     }
 
     /// Since when the server is stopping, if it is.

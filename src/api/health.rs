@@ -183,9 +183,9 @@ impl HealthApi {
         let last_error = database
             .last_trouble
             .map(|(trouble, at)| LastError { kind: trouble.as_str().into(), at });
-        let (since, phase) = match (self.health.draining_since(), self.health.served_since()) {
+        let (since, phase) = match (self.health.draining_since(), self.health.started_since()) {
             (Some(draining), _) => (draining, Some("draining")),
-            (None, Some(served)) => (served, None),
+            (None, Some(started)) => (started, None),
             (None, None) => (self.health.started_at(), Some("starting")),
         };
         let checks = vec![

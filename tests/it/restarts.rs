@@ -95,6 +95,18 @@ async fn the_public_port_waits_two_seconds_for_the_database_and_the_operations_p
 }
 
 #[tokio::test]
+async fn a_server_that_says_it_is_ready_has_opened_its_public_port() {
+    for _ in 0..10 {
+        let database = TestDatabase::new();
+        let app = TestApp::begin(database.url.as_str(), &["--ops-addr", "127.0.0.1:0"]);
+        let ready = format!("http://{}/readyz", app.ops_address.unwrap());
+        let client = client();
+        while !client.get(&ready).send().await.is_ok_and(|it| it.status() == 200) {}
+        TcpStream::connect(app.address).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_port_that_another_process_opens_meanwhile_is_named() {
     let other = TcpSocket::new_v4().unwrap();
     other.set_reuseaddr(true).unwrap();
