@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 8;
 const RESTARTS: usize = 20;
 
 /// What the clients of two servers have seen.
@@ -35,7 +35,9 @@ struct Seen {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_while_two_servers_restart_in_turn_behind_a_proxy_that_only_retries() {
-    let database = TestDatabase::new();
+    // On a machine that tests keep busy, a server of databases can be silent for long, which is no
+    // matter of restarts.
+    let database = TestDatabase::sqlite();
     // Below the ports that the system gives out, so that each is free again after a restart.
     let first = fastrand::u16(20_000..31_000);
     let addresses = [first, first + 1].map(|port| format!("127.0.0.1:{port}"));
@@ -139,7 +141,7 @@ async fn ask_until_over(number: usize, addresses: [String; 2], seen: Arc<Seen>) 
             Err(failure) => seen.failures.lock().unwrap().push(failure),
         }
         seen.turns[number].fetch_add(1, Ordering::Relaxed);
-        sleep(Duration::from_millis(2)).await;
+        sleep(Duration::from_millis(3)).await;
     }
 }
 
@@ -166,7 +168,7 @@ async fn ask(
         };
         match request.header("connection", "close").send().await {
             Ok(response) if response.status().is_success() => return Ok(()),
-            Ok(response) => return Err(response.status().to_string()),
+            Ok(response) => return Err(format!("{response:?}")),
             Err(error) => failure = format!("{error:?}"),
         }
     }
