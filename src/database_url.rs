@@ -3,7 +3,10 @@
 use crate::{config::Config, setting};
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use url::Url;
 
 const MYSQL: &str = "mysql://USER@HOST:PORT/NAME";
@@ -46,6 +49,12 @@ impl DatabaseUrl {
         })
     }
 
+    /// The files that are read each time.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let sources = self.file.iter().chain(&self.password_file);
+        sources.filter(|source| source.kept.is_none()).map(|source| source.path.as_path())
+    }
+
     /// The URL with its password, as the files say it now.
     ///
     /// # Errors
@@ -68,7 +77,7 @@ impl Source {
     fn new(setting: &'static str, path: PathBuf, what: &'static str) -> anyhow::Result<Self> {
         let mut source = Self { setting, what, path, kept: None };
         if fs::metadata(&source.path).is_ok_and(|it| !it.is_file()) {
-            source.kept = Some(source.read()?);
+            source.kept = Some(source.read_file()?);
         }
         Ok(source)
     }
@@ -78,6 +87,13 @@ impl Source {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());
         }
+        let is_other = fs::metadata(&self.path).is_ok_and(|it| !it.is_file());
+        let (setting, file) = (self.setting, self.path.display());
+        ensure!(!is_other, "{setting}: {file} is not a regular file any more");
+        self.read_file()
+    }
+
+    fn read_file(&self) -> anyhow::Result<SecretString> {
         let Self { setting, what, .. } = self;
         let file = self.path.display();
         let content = setting::read(&self.path)

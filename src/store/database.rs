@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 /// How long a statement may take, with what the distance adds. A database that keeps silent for so
 /// long on one connection may answer on another. Longer than a wait for a lock, which ends with an
 /// error (`mysql_session.rs`): the same lock would be in the way on every other connection.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a session is for, which decides on the connections that it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,6 +65,13 @@ pub async fn within<T, E: From<sqlx::Error>>(
     timeout(limit, operation).await.unwrap_or_else(|_| too_slow())
 }
 
+/// Whether an error is that of [`within`]. The system's own have no text.
+pub fn is_too_slow(error: &sqlx::Error) -> bool {
+    let is_ours =
+        |error: &io::Error| error.kind() == io::ErrorKind::TimedOut && error.get_ref().is_some();
+    matches!(error, sqlx::Error::Io(error) if is_ours(error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

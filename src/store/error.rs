@@ -186,8 +186,10 @@ impl Trouble {
             // Connections: of all, of the user, of the user in an hour. Prepared statements.
             1040 | 1203 | 1226 | 1461 => Some(Self::LimitReached),
             // Deadlock, and what MariaDB and Group Replication make of the same conflict; then out
-            // of memory or threads, and a statement that took too long.
-            1020 | 1153 | 1213 | 3101 | 1037 | 1038 | 1041 | 1135 | 1969 | 3024 => Some(Self::Busy),
+            // of memory or threads, a statement that took too long, and one that was ended by hand.
+            1020 | 1153 | 1213 | 3101 | 1037 | 1038 | 1041 | 1135 | 1969 | 3024 | 1317 => {
+                Some(Self::Busy)
+            }
             // A node outside its cluster, a server going down or offline, a connection cut by it;
             // the last two are ProxySQL's for a server that it cannot reach.
             1047
@@ -198,7 +200,6 @@ impl Trouble {
             | 1158..=1161
             | 1180
             | 1184
-            | 1317
             | 1927
             | 2006
             | 2013

@@ -1,16 +1,19 @@
-//! A connection to MySQL in use, and the right to use one.
+//! A connection to MySQL, and its use.
 
-use super::{database::Purpose, error::Trouble, pool::Pool};
+use super::{distance::is_too_slow, error::Trouble, permits::Permit, pool::Pool};
 use sqlx::{Connection as _, MySqlConnection};
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 
 /// How long closing a connection in order may take. The database needs none of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long after a connection was opened the database is taken to be still where it leads.
+const NEW_FOR: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Connection {
@@ -19,15 +22,7 @@ pub struct Connection {
     pub used_at: Instant,
     /// The flushes before it was opened.
     pub flushes: u64,
-    _counted: Arc<()>,
-}
-
-/// The right to use a connection.
-#[derive(Debug)]
-pub struct Place {
-    pub purpose: Purpose,
-    pub permit: OwnedSemaphorePermit,
-    _read: Option<OwnedSemaphorePermit>,
+    counted: Arc<()>,
 }
 
 /// A connection in use. Unless its use is ended with success, it is closed, which ends its
@@ -35,42 +30,44 @@ pub struct Place {
 pub struct Lease {
     pool: Arc<Pool>,
     connection: Option<Connection>,
-    place: Place,
+    permit: Permit,
 }
 
 impl Connection {
     pub fn new(raw: MySqlConnection, flushes: u64, counted: Arc<()>) -> Self {
         let now = Instant::now();
-        Self { raw, opened_at: now, used_at: now, flushes, _counted: counted }
-    }
-}
-
-impl Place {
-    /// With the right of a read with a query of its own to ask for it.
-    pub fn new(
-        purpose: Purpose,
-        permit: OwnedSemaphorePermit,
-        read: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        Self { purpose, permit, _read: read }
+        Self { raw, opened_at: now, used_at: now, flushes, counted }
     }
 }
 
 impl Lease {
-    pub fn new(pool: &Arc<Pool>, connection: Connection, place: Place) -> Self {
-        Self { pool: Arc::clone(pool), connection: Some(connection), place }
+    pub fn new(pool: &Arc<Pool>, connection: Connection, permit: Permit) -> Self {
+        Self { pool: Arc::clone(pool), connection: Some(connection), permit }
     }
 
     /// Ends the use of the connection, which is kept if there was no error. After some errors, the
     /// others are of no use either: the database has gone, or it is now elsewhere.
     pub fn end(mut self, error: Option<&sqlx::Error>) {
-        if let Some(error) = error {
-            if matches!(Trouble::of(error), Some(Trouble::Unreachable | Trouble::ReadOnly)) {
-                self.pool.flush();
+        let Some(error) = error else {
+            if let Some(connection) = self.connection.take() {
+                self.pool.put(connection, self.permit.purpose);
             }
-        } else if let Some(connection) = self.connection.take() {
-            self.pool.put(connection, self.place.purpose);
+            return;
+        };
+        let are_useless = match Trouble::of(error) {
+            // One slow statement says nothing of the others.
+            Some(Trouble::Unreachable) => !is_too_slow(error),
+            // A new connection shows that the database has not moved, but is so.
+            Some(Trouble::ReadOnly) => self.age() > NEW_FOR,
+            _ => false,
+        };
+        if are_useless {
+            self.pool.flush();
         }
+    }
+
+    fn age(&self) -> Duration {
+        self.connection.as_ref().map_or(Duration::ZERO, |it| it.opened_at.elapsed())
     }
 }
 
@@ -88,10 +85,13 @@ impl DerefMut for Lease {
     }
 }
 
-/// Closes connections in the background.
+/// Closes connections in the background. Until then they count as open.
 pub fn close(connections: Vec<Connection>) -> Vec<JoinHandle<()>> {
-    let close = |connection: Connection| {
-        tokio::spawn(async { drop(timeout(CLOSE_TIMEOUT, connection.raw.close()).await) })
+    let close = |Connection { raw, counted, .. }: Connection| {
+        tokio::spawn(async move {
+            let _ = timeout(CLOSE_TIMEOUT, raw.close()).await;
+            drop(counted);
+        })
     };
     connections.into_iter().map(close).collect()
 }

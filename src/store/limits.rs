@@ -29,24 +29,33 @@ pub enum RefusalCause {
     Limit(&'static str),
     /// The user, the password or the certificate.
     Login(Trouble),
+    /// This host, since too many of its connections have failed.
+    HostBlocked,
 }
+
+/// Properties of a user, as the database names them when one is reached.
+const LIMITS_OF_USER: [&str; 4] =
+    ["max_user_connections", "max_connections_per_hour", "max_questions", "max_updates"];
 
 impl Refusal {
     /// Why connecting failed, if open connections may be of use all the same.
     pub fn cause(error: &sqlx::Error) -> Option<RefusalCause> {
-        if let Some(trouble @ (Trouble::AccessDenied | Trouble::TlsFailed)) = Trouble::of(error) {
-            return Some(RefusalCause::Login(trouble));
-        }
-        let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
-        let limit = match error.number() {
-            1040 => "max_connections",
-            1226 if error.message().contains("max_connections_per_hour") => {
-                "max_connections_per_hour"
+        if let Some(error) = error.as_database_error()
+            && let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>()
+        {
+            let of_user = || LIMITS_OF_USER.into_iter().find(|it| error.message().contains(it));
+            match error.number() {
+                1040 => return Some(RefusalCause::Limit("max_connections")),
+                1203 | 1226 => {
+                    return Some(RefusalCause::Limit(of_user().unwrap_or(LIMITS_OF_USER[0])));
+                }
+                1129 => return Some(RefusalCause::HostBlocked),
+                _ => {}
             }
-            1203 | 1226 => "max_user_connections",
-            _ => return None,
-        };
-        Some(RefusalCause::Limit(limit))
+        }
+        let trouble = Trouble::of(error)?;
+        matches!(trouble, Trouble::AccessDenied | Trouble::TlsFailed)
+            .then_some(RefusalCause::Login(trouble))
     }
 
     fn warning(self, connections_used: usize) -> String {
@@ -59,9 +68,17 @@ impl Refusal {
             ),
             RefusalCause::Login(trouble) => format!(
                 "The database refuses new connections ({}), so requests use the {connections} \
-                 that are open: bring DATABASE_URL_FILE, DATABASE_PASSWORD_FILE or the file of \
-                 ssl-ca up to date",
-                trouble.as_str()
+                 that are open: bring {} up to date",
+                trouble.as_str(),
+                match trouble {
+                    Trouble::TlsFailed => "the files of ssl-ca, ssl-cert and ssl-key",
+                    _ => "DATABASE_URL_FILE or DATABASE_PASSWORD_FILE",
+                }
+            ),
+            RefusalCause::HostBlocked => format!(
+                "The database has blocked this host after many failed connections \
+                 (max_connect_errors), so requests use the {connections} that are open: let it \
+                 forget them with FLUSH HOSTS"
             ),
         }
     }

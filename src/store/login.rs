@@ -1,7 +1,8 @@
-//! How to open a connection to MySQL, as the settings say it now: their files are read again before
-//! each connection, and from time to time.
+//! How to open a connection to MySQL, as the settings say it now: their files are read again when
+//! they have changed, and when the database refuses what they said.
 
 use super::{
+    error::Trouble,
     location::Location,
     mysql_session,
     mysql_url::{self, MySqlUrl},
@@ -15,25 +16,47 @@ use sqlx::{
     raw_sql,
 };
 use std::{
-    io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
+use tokio::{sync::oneshot, time::timeout};
 use tracing::{info, warn};
+
+/// How long a new connection waits for the files.
+const READ_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long the database is not asked again with a password that it has refused. It may lock a user
+/// after some attempts.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct Login {
     settings: DatabaseUrl,
+    /// Held while the files are read.
+    reading: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    target: Target,
+    target: Arc<Target>,
+    /// What the files were when they were read.
+    stamps: Vec<Stamp>,
     /// Whether the settings lead to another database than when it was prepared.
     has_moved: bool,
     /// Why the files cannot be used, if that is so and was said.
     refused: Option<String>,
+    /// When the database denied access to this target, and what it said.
+    denied: Option<(Instant, String)>,
 }
+
+/// What changes with the content of a file, if it is there: its inode, its size, and when it was
+/// changed.
+type Stamp = Option<(u64, u64, i64, i64)>;
 
 #[derive(Clone, Debug)]
 struct Target {
@@ -52,8 +75,7 @@ impl Target {
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.text.expose_secret() == other.text.expose_secret()
-            && self.url.certificates == other.url.certificates
+        self.text.expose_secret() == other.text.expose_secret() && self.url.files == other.url.files
     }
 
     fn location(&self) -> String {
@@ -63,13 +85,14 @@ impl Target {
 
 impl Login {
     pub fn new(settings: &DatabaseUrl) -> anyhow::Result<Self> {
-        let target = Target::read(settings)?;
-        let state = State { target, has_moved: false, refused: None };
-        Ok(Self { settings: settings.clone(), state: Mutex::new(state) })
+        let target = Arc::new(Target::read(settings)?);
+        let state =
+            State { target, stamps: Vec::new(), has_moved: false, refused: None, denied: None };
+        Ok(Self { settings: settings.clone(), reading: Arc::default(), state: Mutex::new(state) })
     }
 
     pub fn options(&self) -> MySqlConnectOptions {
-        self.state().target.url.options.clone()
+        self.target().url.options.clone()
     }
 
     /// The name of the database.
@@ -77,9 +100,89 @@ impl Login {
         self.options().get_database().unwrap_or_default().to_owned()
     }
 
-    /// Reads the files again. Returns whether something has changed. What cannot be used, such as a
-    /// file that is just being written, leaves all as it was.
-    pub fn refresh(&self) -> bool {
+    /// Reads the files again if they have changed. Returns whether the settings have. What cannot
+    /// be used, such as a file that is just being written, leaves all as it was.
+    pub async fn refresh(self: &Arc<Self>) -> bool {
+        self.read(false).await
+    }
+
+    /// Whether the settings lead to another database than when it was prepared.
+    pub fn has_moved(&self) -> bool {
+        self.state().has_moved
+    }
+
+    /// Begins to prepare the database that the settings lead to.
+    pub async fn arrive(self: &Arc<Self>) {
+        let _ = timeout(READ_TIMEOUT, self.refresh()).await;
+        self.state().has_moved = false;
+    }
+
+    /// Opens a connection that is not set up yet.
+    pub async fn connect(self: &Arc<Self>) -> sqlx::Result<MySqlConnection> {
+        self.check_denied()?;
+        let mut tried = self.target();
+        let mut connected = self.connect_to(&tried).await;
+        let trouble = |result: &sqlx::Result<_>| result.as_ref().err().and_then(Trouble::of);
+        if matches!(trouble(&connected), Some(Trouble::AccessDenied | Trouble::TlsFailed)) {
+            let _ = timeout(READ_TIMEOUT, self.read(true)).await;
+            let now = self.target();
+            if !now.is_same(&tried) {
+                connected = self.connect_to(&now).await;
+                tried = now;
+            }
+        }
+        let mut state = self.state();
+        if let Err(error) = &connected
+            && Trouble::of(error) == Some(Trouble::AccessDenied)
+            && tried.is_same(&state.target)
+        {
+            state.denied = Some((Instant::now(), error.to_string()));
+        }
+        connected
+    }
+
+    /// Fails with what the database said not long ago.
+    fn check_denied(&self) -> sqlx::Result<()> {
+        let state = self.state();
+        let denied = state.denied.as_ref().filter(|(at, _)| at.elapsed() < ASK_AGAIN_AFTER);
+        denied.map_or(Ok(()), |(_, error)| {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, error.as_str()).into())
+        })
+    }
+
+    async fn connect_to(&self, target: &Arc<Target>) -> sqlx::Result<MySqlConnection> {
+        let options = &target.url.options;
+        let error = match options.connect().await {
+            Err(error) if prefers_tls(options) && is_handshake_failure(&error) => error,
+            connected => return connected,
+        };
+        match self.go_on_without_tls(target, &error) {
+            Some(target) => target.url.options.connect().await,
+            None => Err(error),
+        }
+    }
+
+    /// Reads the files again, if they have changed or always. This is done by a thread, since a
+    /// file system can hang; the runtime's own would hold up the end of the process.
+    async fn read(self: &Arc<Self>, always: bool) -> bool {
+        let only = Arc::clone(&self.reading).lock_owned().await;
+        let (sender, receiver) = oneshot::channel();
+        let login = Arc::clone(self);
+        thread::spawn(move || {
+            let has_changed = login.read_now(always);
+            drop(only);
+            let _ = sender.send(has_changed);
+        });
+        receiver.await.unwrap_or_default()
+    }
+
+    fn read_now(&self, always: bool) -> bool {
+        let target = self.target();
+        let named = target.url.files.iter().map(|file| file.path.as_path());
+        let stamps: Vec<Stamp> = self.settings.files().chain(named).map(stamp).collect();
+        if !always && self.state().stamps == stamps {
+            return false;
+        }
         let read = Target::read(&self.settings);
         let mut state = self.state();
         let target = match read {
@@ -94,6 +197,8 @@ impl Login {
             }
         };
         state.refused = None;
+        // If the URL names other files now, they are read once more.
+        state.stamps = stamps;
         if target.is_same(&state.target) {
             return false;
         }
@@ -104,37 +209,16 @@ impl Login {
             info!("The database has changed from {old} to {new}");
             state.has_moved = true;
         }
-        state.target = target;
+        state.target = Arc::new(target);
+        state.denied = None;
         true
-    }
-
-    /// Whether the settings lead to another database than when it was prepared.
-    pub fn has_moved(&self) -> bool {
-        self.state().has_moved
-    }
-
-    /// Begins to prepare the database that the settings lead to.
-    pub fn arrive(&self) {
-        self.refresh();
-        self.state().has_moved = false;
-    }
-
-    /// Opens a connection that is not set up yet.
-    pub async fn connect(&self) -> sqlx::Result<MySqlConnection> {
-        let options = self.options();
-        match options.connect().await {
-            Err(error) if prefers_tls(&options) && is_handshake_failure(&error) => {
-                self.go_on_without_tls(&error);
-                self.options().connect().await
-            }
-            connected => connected,
-        }
     }
 
     /// Creates the database on a connection to its server, which then leads to the database. (One
     /// connection may be all that the database gives.)
     pub async fn create_database(&self) -> sqlx::Result<MySqlConnection> {
-        let MySqlUrl { options, server, .. } = self.state().target.url.clone();
+        let target = self.target();
+        let MySqlUrl { options, server, .. } = &target.url;
         let mut connection = server.connect().await?;
         mysql_session::set_up_for_migrations(&mut connection).await?;
         let name = options.get_database().unwrap_or_default().replace('`', "``");
@@ -147,18 +231,34 @@ impl Login {
     }
 
     /// What MySQL's own clients do by default with a server whose TLS they cannot speak, such as
-    /// one that knows only ciphers of the past.
-    fn go_on_without_tls(&self, cause: &sqlx::Error) {
+    /// one that knows only ciphers of the past. Settings that have changed meanwhile stay as they
+    /// are.
+    fn go_on_without_tls(&self, tried: &Arc<Target>, cause: &sqlx::Error) -> Option<Arc<Target>> {
+        let mut state = self.state();
+        if !Arc::ptr_eq(&state.target, tried) {
+            return None;
+        }
         warn!(%cause, "Going on without TLS, as ssl-mode=PREFERRED allows; REQUIRED does not");
-        let url = &mut self.state().target.url;
-        for options in [&mut url.options, &mut url.server] {
+        let mut target = Target::clone(tried);
+        for options in [&mut target.url.options, &mut target.url.server] {
             *options = options.clone().ssl_mode(MySqlSslMode::Disabled);
         }
+        state.target = Arc::new(target);
+        Some(Arc::clone(&state.target))
+    }
+
+    fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.state().target)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn stamp(file: &Path) -> Stamp {
+    let file = fs::metadata(file).ok()?;
+    Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
 }
 
 fn prefers_tls(options: &MySqlConnectOptions) -> bool {

@@ -27,6 +27,7 @@ mod mysql;
 mod mysql_session;
 mod mysql_url;
 mod page;
+mod permits;
 mod pool;
 mod posts;
 mod queries;

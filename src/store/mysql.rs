@@ -1,7 +1,7 @@
 //! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
 
 use super::{
-    database::{PoolUse, Purpose},
+    database::{PoolUse, Purpose, STATEMENT_TIMEOUT},
     distance::{Distance, within},
     error::Trouble,
     lease::Lease,
@@ -22,6 +22,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// How long connecting and each small step of preparing may take. This limit and the others grow
 /// with the distance.
@@ -31,7 +32,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 const LOCK_WAIT_SECONDS: u32 = 3;
 
 /// How long a look at the database waits for a connection in use: longer than a statement may take.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(4);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub struct MySql {
@@ -59,8 +60,8 @@ impl MySql {
 
     /// A connection to use. How long that may take is up to the caller, except for connecting.
     pub async fn take(&self, purpose: Purpose) -> sqlx::Result<Lease> {
-        let place = self.pool.place(purpose).await?;
-        self.pool.take(place).await
+        let permit = self.pool.permits.acquire(purpose).await?;
+        self.pool.take(permit).await
     }
 
     pub fn connect_options(&self) -> MySqlConnectOptions {
@@ -77,7 +78,7 @@ impl MySql {
 
     /// Limits that are too small, and what to do about them.
     pub fn warnings(&self) -> Vec<String> {
-        self.limits().warnings(self.pool.connections_max, self.pool.refusal())
+        self.limits().warnings(self.pool.permits.max, self.pool.refusal())
     }
 
     /// How far to extend a time limit.
@@ -87,9 +88,10 @@ impl MySql {
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         // They may lead to where the database was.
-        self.pool.flush();
-        self.pool.login.arrive();
-        let _place = self.step(self.pool.place(Purpose::Watching)).await?;
+        let flushes = self.pool.flush();
+        self.pool.permits.end_waits();
+        self.pool.login.arrive().await;
+        let _permit = self.step(self.pool.permits.acquire(Purpose::Watching)).await?;
         let begun = Instant::now();
         let mut connection = self.step(self.connect_or_create(migrate)).await?;
         let connected = Instant::now();
@@ -110,8 +112,9 @@ impl MySql {
             self.step(self.unlock_migrations(&mut connection)).await?;
         }
         applied.note_newer(&migrate::MYSQL);
-        let limits = self.step(set_up(&mut connection)).await?;
-        self.pool.adopt(connection, limits);
+        let statement_timeout = STATEMENT_TIMEOUT + self.allowance();
+        let limits = self.step(set_up(&mut connection, statement_timeout)).await?;
+        self.pool.adopt(connection, limits, flushes);
         Ok(())
     }
 
@@ -141,7 +144,7 @@ impl MySql {
         if !ids.are_recorded() {
             self.watching(limit, async |lease| sequence::record(lease, ids).await).await?;
         }
-        self.pool.look_after().await;
+        self.pool.look_after();
         Ok(())
     }
 
@@ -155,10 +158,11 @@ impl MySql {
         limit: Duration,
         operation: impl AsyncFnOnce(&mut Lease) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
-        let wait = PLACE_TIMEOUT + self.distance.allowance();
-        let place = within(wait, self.pool.place(Purpose::Watching)).await?;
+        let wait = PERMIT_TIMEOUT + self.distance.allowance();
+        let permit = timeout(wait, self.pool.permits.acquire(Purpose::Watching)).await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)??;
         within(limit, async {
-            let mut lease = self.pool.take(place).await?;
+            let mut lease = self.pool.take(permit).await?;
             let result = operation(&mut lease).await;
             lease.end(result.as_ref().err());
             result

@@ -1,63 +1,62 @@
 //! What a new connection to MySQL is told and asked before its first request.
 
 use super::limits::Limits;
-use sqlx::{Executor, MySqlConnection, Row, mysql::MySqlRow, raw_sql};
-
-/// What holds in the sessions of this server, whatever the database's defaults are: only committed
-/// rows are read, each statement is committed by itself and its connection stays open, no row is
-/// left out of a result or of a check for duplicates, and no statement is cut short. The argument
-/// says for how long the session waits.
-///
-/// The first comment is code for MySQL 8, the second for MariaDB, whose `sql_mode` can change what
-/// SQL means; that of MySQL cannot change ours, and some services refuse to have it set.
-macro_rules! settings {
-    ($waits:literal) => {
-        concat!(
-            "set session transaction isolation level repeatable read, read write; \
-             set session completion_type = 0, autocommit = 1, sql_big_selects = 1, \
-             sql_select_limit = 9223372036854775807, unique_checks = 1, sql_safe_updates = 0, \
-             net_read_timeout = 30, net_write_timeout = 60, ",
-            $waits,
-            " /*!80000 , max_execution_time = 0, information_schema_stats_expiry = 0 */ \
-             /*M!100000 , max_statement_time = 0, sql_mode = 'STRICT_TRANS_TABLES' */;"
-        )
-    };
-}
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row, mysql::MySqlRow, raw_sql};
+use std::time::Duration;
 
 /// Requests have seconds, and a wait for another session's lock on a row or a table must end before
 /// them. By default it takes 50 s or days. An idle connection is closed by the server much sooner
 /// than by the database.
-macro_rules! request_settings {
-    () => {
-        settings!("innodb_lock_wait_timeout = 1, lock_wait_timeout = 2, wait_timeout = 300")
-    };
-}
+const REQUEST_WAITS: &str = "innodb_lock_wait_timeout = 1, lock_wait_timeout = 2, \
+    wait_timeout = 300";
 
 /// Migrations may have to wait. But a server that is paused while it migrates must not keep the
 /// others from it for long.
-macro_rules! migration_settings {
-    () => {
-        settings!("innodb_lock_wait_timeout = 50, lock_wait_timeout = 3600, wait_timeout = 5")
-    };
-}
+const MIGRATION_WAITS: &str = "innodb_lock_wait_timeout = 50, lock_wait_timeout = 3600, \
+    wait_timeout = 5";
 
 /// Asks in the same packet, and so in the same round trip, what the database can do.
-macro_rules! variables {
-    () => {
-        "show session variables where variable_name in \
-         ('max_allowed_packet', 'max_connections', 'version', 'wsrep_on')"
-    };
+const VARIABLES: &str = "show session variables where variable_name in \
+    ('max_allowed_packet', 'max_connections', 'version', 'wsrep_on')";
+
+/// How much sooner than this server the database ends a statement.
+const ENDS_SOONER_BY: Duration = Duration::from_millis(200);
+
+/// What holds in the sessions of this server, whatever the database's defaults are: only committed
+/// rows are read, each statement is committed by itself and its connection stays open, no row is
+/// left out of a result or of a check for duplicates, and no statement is cut short before a time,
+/// or ever if it is zero.
+///
+/// The first comment is code for MySQL 8, which ends only reads at a time, the second for MariaDB,
+/// whose `sql_mode` can change what SQL means; that of MySQL cannot change ours, and some services
+/// refuse to have it set.
+fn settings(waits: &str, time_max: Duration) -> String {
+    format!(
+        "set session transaction isolation level repeatable read, read write; \
+         set session completion_type = 0, autocommit = 1, sql_big_selects = 1, \
+         sql_select_limit = 9223372036854775807, unique_checks = 1, sql_safe_updates = 0, \
+         net_read_timeout = 30, net_write_timeout = 60, {waits} \
+         /*!80000 , max_execution_time = {}, information_schema_stats_expiry = 0 */ \
+         /*M!100000 , max_statement_time = {}, sql_mode = 'STRICT_TRANS_TABLES' */;",
+        time_max.as_millis(),
+        time_max.as_secs_f64()
+    )
 }
 
 /// Makes a new connection fit for creating and migrating the database.
 pub async fn set_up_for_migrations(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    connection.execute(raw_sql(migration_settings!())).await.map(drop)
+    let sql = settings(MIGRATION_WAITS, Duration::ZERO);
+    connection.execute(raw_sql(AssertSqlSafe(sql))).await.map(drop)
 }
 
-/// Makes a new connection fit for requests.
-pub async fn set_up(connection: &mut MySqlConnection) -> sqlx::Result<Limits> {
-    let sql = concat!(request_settings!(), variables!());
-    let variables = raw_sql(sql).fetch_all(&mut *connection).await?;
+/// Makes a new connection fit for requests, whose statements are given up after a time. The
+/// database ends them before that, because it would go on with them, and keep the connection.
+pub async fn set_up(
+    connection: &mut MySqlConnection,
+    statement_timeout: Duration,
+) -> sqlx::Result<Limits> {
+    let sql = settings(REQUEST_WAITS, statement_timeout.saturating_sub(ENDS_SOONER_BY)) + VARIABLES;
+    let variables = raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await?;
     let limits = limits(&variables);
     if limits.waits_for_cluster {
         // A read waits until this node has what was committed on the others before it.

@@ -1,5 +1,6 @@
 //! Reading a MySQL URL. What cannot be used in it is named; its user and password never are.
 
+use crate::setting;
 use anyhow::{Context, anyhow, bail, ensure};
 use log::LevelFilter;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -7,7 +8,11 @@ use sqlx::{
     ConnectOptions,
     mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use url::{ParseError, Position, Url};
 
 const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
@@ -26,8 +31,15 @@ pub struct MySqlUrl {
     pub options: MySqlConnectOptions,
     /// The same server without a database, for creating it.
     pub server: MySqlConnectOptions,
-    /// The certificates and the key from the files that it names.
-    pub certificates: Vec<Vec<u8>>,
+    /// The files of certificates and of a key that it names.
+    pub files: Vec<PemFile>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemFile {
+    parameter: String,
+    pub path: PathBuf,
+    content: Vec<u8>,
 }
 
 /// Reads a URL, and the files that it names.
@@ -47,12 +59,11 @@ pub fn parse(url: &str) -> anyhow::Result<MySqlUrl> {
     ensure!(has_user, "it has a password, but names no user; it is {EXAMPLE}");
     ensure!(!url.as_str().contains("%00"), "it has a NUL byte (%00), which no part of it may have");
     ensure!(url.port() != Some(0), "its port is 0; {PORT}");
-    check_parameters(&url)?;
+    let files = read_parameters(&url)?;
     ensure!(
         !url.path().trim_start_matches('/').contains('/'),
         "its NAME has a slash; it is {EXAMPLE}"
     );
-    let files = files(&url)?;
     let options = connect_options(&url, &files)?;
     let database = options.get_database().unwrap_or_default();
     ensure!(!database.is_empty(), "it names no database; it is {EXAMPLE}");
@@ -62,7 +73,7 @@ pub fn parse(url: &str) -> anyhow::Result<MySqlUrl> {
     );
     url.set_path("");
     let server = connect_options(&url, &files)?;
-    Ok(MySqlUrl { options, server, certificates: files.into_values().collect() })
+    Ok(MySqlUrl { options, server, files })
 }
 
 /// What is wrong with a URL that cannot be read at all. A part of it that looks like a port may be
@@ -86,10 +97,7 @@ pub fn refusal(error: &sqlx::Error) -> Option<String> {
     is_refusal.then(|| format!("the database refuses a part of it: {error}"))
 }
 
-fn connect_options(
-    url: &Url,
-    files: &BTreeMap<&str, Vec<u8>>,
-) -> anyhow::Result<MySqlConnectOptions> {
+fn connect_options(url: &Url, files: &[PemFile]) -> anyhow::Result<MySqlConnectOptions> {
     let mut options: MySqlConnectOptions =
         url.as_str().parse().ok().context(
             "its USER, PASSWORD or NAME is not UTF-8 when its percent-encoding is undone",
@@ -98,8 +106,8 @@ fn connect_options(
     let host = options.get_host().trim_matches(['[', ']']).to_owned();
     options = options.host(&host);
     // Their text instead of their paths: a file that is replaced is never seen half.
-    for (name, content) in files {
-        options = match *name {
+    for PemFile { parameter, content, .. } in files {
+        options = match parameter.as_str() {
             "ssl-ca" => options.ssl_ca_from_pem(content.clone()),
             "ssl-cert" => options.ssl_client_cert_from_pem(content),
             _ => options.ssl_client_key_from_pem(content),
@@ -112,9 +120,9 @@ fn connect_options(
 }
 
 /// A parameter that is misspelt would otherwise be left out, and with it TLS; of one that is there
-/// twice, the first would be.
-fn check_parameters(url: &Url) -> anyhow::Result<()> {
-    let mut seen = Vec::new();
+/// twice, the first would be. Returns the files that are named.
+fn read_parameters(url: &Url) -> anyhow::Result<Vec<PemFile>> {
+    let (mut seen, mut files) = (Vec::new(), Vec::new());
     let mut verifies = false;
     for (name, value) in url.query_pairs() {
         let parameter = match &*name {
@@ -137,11 +145,11 @@ fn check_parameters(url: &Url) -> anyhow::Result<()> {
                 })?;
                 verifies = matches!(mode, MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
             }
-            "ssl-ca" | "ssl-cert" => check_certificates(&name, &value)?,
-            "ssl-key" => {
-                PrivateKeyDer::from_pem_slice(&content(&name, &value)?).ok().with_context(
-                    || format!("{name}={value}: the file holds no private key in PEM format"),
-                )?;
+            "ssl-ca" | "ssl-cert" | "ssl-key" => {
+                let content = content(&name, &value)?;
+                check_pem(parameter, &content).with_context(|| format!("{name}={value}"))?;
+                let (parameter, path) = (parameter.to_owned(), PathBuf::from(&*value));
+                files.push(PemFile { parameter, path, content });
             }
             "statement-cache-capacity" => ensure!(
                 value.parse::<usize>().is_ok(),
@@ -165,38 +173,26 @@ fn check_parameters(url: &Url) -> anyhow::Result<()> {
         verifies || !has("ssl-ca"),
         "ssl-ca has no effect without ssl-mode=VERIFY_IDENTITY or VERIFY_CA"
     );
-    Ok(())
-}
-
-/// The contents of the files that a URL names, by parameter.
-fn files(url: &Url) -> anyhow::Result<BTreeMap<&'static str, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for (name, value) in url.query_pairs() {
-        let parameter = match &*name {
-            "ssl-ca" | "sslca" => "ssl-ca",
-            "ssl-cert" | "sslcert" => "ssl-cert",
-            "ssl-key" | "sslkey" => "ssl-key",
-            _ => continue,
-        };
-        files.insert(parameter, content(&name, &value)?);
-    }
     Ok(files)
 }
 
-fn check_certificates(name: &str, file: &str) -> anyhow::Result<()> {
-    let content = content(name, file)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&content).collect();
+fn check_pem(parameter: &str, content: &[u8]) -> anyhow::Result<()> {
+    if parameter == "ssl-key" {
+        let key = PrivateKeyDer::from_pem_slice(content);
+        return key.map(drop).ok().context("the file holds no private key in PEM format");
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(content).collect();
     ensure!(
         certificates.is_ok_and(|certificates| !certificates.is_empty()),
-        "{name}={file}: the file holds no certificate in PEM format"
+        "the file holds no certificate in PEM format"
     );
     Ok(())
 }
 
-/// Each new connection reads the file again, which could not be done with a pipe.
+/// The file is read again later, which could not be done with a pipe.
 fn content(name: &str, file: &str) -> anyhow::Result<Vec<u8>> {
     let cannot_read = || format!("{name}={file}: cannot read the file");
     let is_file = fs::metadata(file).with_context(cannot_read)?.is_file();
-    ensure!(is_file, "{name}={file} is not a regular file, which each new connection could read");
-    fs::read(file).with_context(cannot_read)
+    ensure!(is_file, "{name}={file} is not a regular file, which could be read again");
+    setting::read(Path::new(file)).with_context(cannot_read)
 }
