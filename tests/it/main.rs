@@ -33,6 +33,7 @@ mod order;
 mod outage;
 mod paging;
 mod parameters;
+mod pool;
 mod private_database;
 mod process;
 mod proxy;

@@ -1,6 +1,13 @@
 //! A network between server and database that a test can break.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
@@ -22,6 +29,7 @@ pub enum Network {
 
 pub struct Proxy {
     pub address: SocketAddr,
+    connections: Arc<AtomicUsize>,
     network: watch::Sender<State>,
 }
 
@@ -47,12 +55,20 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let network = watch::Sender::new(State { network: Network::Works, cuts: 0, silences: 0 });
         let states = network.subscribe();
+        let connections = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&connections);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(connect(client, target.clone(), states.clone()));
             }
         });
-        Self { address, network }
+        Self { address, connections, network }
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub fn set(&self, network: Network) {

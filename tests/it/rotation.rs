@@ -95,7 +95,7 @@ impl Rotation {
 }
 
 /// As editors and the kubelet do it.
-fn replace(file: &PathBuf, content: &str) {
+pub fn replace(file: &PathBuf, content: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, content).unwrap();
     std::fs::rename(new, file).unwrap();
