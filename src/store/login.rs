@@ -270,3 +270,27 @@ fn prefers_tls(options: &MySqlConnectOptions) -> bool {
 fn is_handshake_failure(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use clap::Parser;
+
+    #[test]
+    fn tls_that_the_settings_ask_for_meanwhile_is_not_given_up() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |url: &str| fs::write(file.path(), url).unwrap();
+        write("mysql://u@h/d");
+        let path = file.path().to_str().unwrap();
+        let config = Config::parse_from(["chat-server", "--database-url-file", path]);
+        let login = Login::new(&DatabaseUrl::of(&config).unwrap()).unwrap();
+        let tried = login.target();
+        write("mysql://u@h/d?ssl-mode=REQUIRED");
+        assert!(login.read_now(false));
+        let error = io::Error::from(io::ErrorKind::InvalidData).into();
+        assert!(login.go_on_without_tls(&tried, &error).is_none());
+        assert!(matches!(login.options().get_ssl_mode(), MySqlSslMode::Required));
+        assert!(!login.read_now(false), "nothing has changed");
+    }
+}

@@ -1,4 +1,4 @@
-//! One task's operations on the database, with the connection that it keeps between them.
+//! One task's operations on the database.
 
 use super::{
     database::{Database, Purpose},
@@ -72,12 +72,12 @@ macro_rules! observe {
     }};
 }
 
-/// One task's operations on the database, with the connection to SQLite that it keeps between them.
+/// One task's operations on the database, with the connection that it keeps if that is SQLite.
 #[derive(Debug)]
 pub struct Session {
     database: Database,
     purpose: Purpose,
-    sqlite: Kept<sqlx::Sqlite>,
+    sqlite: Kept,
     competition: Competition,
 }
 
