@@ -3,6 +3,7 @@
 
 use super::{
     error::Trouble,
+    limits::{Refusal, RefusalCause},
     location::Location,
     mysql_session,
     mysql_url::{self, MySqlUrl},
@@ -133,7 +134,7 @@ impl Login {
         }
         let mut state = self.state();
         if let Err(error) = &connected
-            && Trouble::of(error) == Some(Trouble::AccessDenied)
+            && Refusal::cause(error) == Some(RefusalCause::Login(Trouble::AccessDenied))
             && tried.is_same(&state.target)
         {
             state.denied = Some((Instant::now(), error.to_string()));
