@@ -11,7 +11,7 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a look may take, with what the distance adds. With the interval and the second look,
 /// readiness follows a near database within about a second, even when all that it does is to keep
-/// silent. It takes longer when all connections are in use, since a look waits for one (`mysql.rs`).
+/// silent. It takes longer when all connections are in use, since a look waits for one.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// How long to wait before the second look. A connection that broke says little of the database;
