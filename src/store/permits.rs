@@ -162,7 +162,7 @@ mod tests {
         let mut look = Box::pin(permits.acquire(Purpose::Watching));
         assert!(look.as_mut().now_or_never().is_none());
         let uses = permits.uses(0, 0).map(|it| (it.name, it.used, it.max));
-        assert_eq!(uses, [("lanes", 2, 2), ("reads", 0, 1)], "waiting is no use");
+        assert_eq!(uses, [("lanes", 2, 2), ("reads", 0, 1)], "a read that waits uses none");
         drop(first);
         drop(second);
         assert!(look.now_or_never().is_some());
