@@ -108,7 +108,7 @@ impl Source {
 
 /// Newlines at the end are the editor's, as the images of MySQL see it too.
 fn with_password(setting: &str, url: &str, password: &str) -> anyhow::Result<SecretString> {
-    let password = password.trim_end_matches('\n');
+    let password = password.trim_end_matches(['\r', '\n']);
     let at = format!("DATABASE_PASSWORD_FILE: {setting}");
     let url = Url::parse(url).ok();
     let mut url = url.with_context(|| format!("{at} is not a valid URL, such as {MYSQL}"))?;

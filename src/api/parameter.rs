@@ -187,9 +187,11 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for LastSegment<T> {
 
 fn parse<T: ParseFromParameter>(name: &str, value: Option<Cow<'_, str>>) -> Result<T, ApiError> {
     T::parse_from_parameters(value).map_err(|error| {
-        // poem-openapi puts `failed to parse "TYPE": ` before what is wrong.
+        // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found it
+        // after it.
         let message = error.into_message();
         let reason = message.split_once(": ").map_or(&*message, |(_, reason)| reason);
+        let reason = reason.split_once(" (occurred").map_or(reason, |(reason, _)| reason);
         ApiError::parameter(name, reason)
     })
 }

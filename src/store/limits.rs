@@ -1,6 +1,6 @@
 //! Limits of a MySQL that are smaller than what this server promises or uses.
 
-use super::{error::Trouble, transaction};
+use super::{error::Trouble, mysql_url, transaction};
 use crate::message::TEXT_CHARS_MAX;
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -29,6 +29,8 @@ pub enum RefusalCause {
     Limit(&'static str),
     /// The user, the password or the certificate.
     Login(Trouble),
+    /// A part of the URL, such as a character set that the database does not know.
+    Url,
     /// This host, since too many of its connections have failed.
     HostBlocked,
 }
@@ -53,6 +55,9 @@ impl Refusal {
                 _ => {}
             }
         }
+        if mysql_url::refusal(error).is_some() {
+            return Some(RefusalCause::Url);
+        }
         let trouble = Trouble::of(error)?;
         matches!(trouble, Trouble::AccessDenied | Trouble::TlsFailed)
             .then_some(RefusalCause::Login(trouble))
@@ -74,6 +79,11 @@ impl Refusal {
                     Trouble::TlsFailed => "the files of ssl-ca, ssl-cert and ssl-key",
                     _ => "DATABASE_URL_FILE or DATABASE_PASSWORD_FILE",
                 }
+            ),
+            RefusalCause::Url => format!(
+                "The database refuses a part of the URL in DATABASE_URL_FILE, so requests use the \
+                 {connections} connections that are open: correct its character set, collation, \
+                 time zone or names"
             ),
             RefusalCause::HostBlocked => format!(
                 "The database has blocked this host after many failed connections \

@@ -101,6 +101,7 @@ impl MySql {
         let is_old = applied.is_old() && migrate != Migrate::Off;
         if is_old || !self.step(is_current(&applied, &mut connection)).await? {
             if migrate == Migrate::Off {
+                self.step(schema::check_mysql(&mut connection, &applied.versions())).await?;
                 return Err(migrate::not_migrated());
             }
             // The lock ends with the connection, so a server that dies while it holds it blocks no

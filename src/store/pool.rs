@@ -256,7 +256,7 @@ impl Pool {
     fn note_opened(&self) {
         let is_more = |refusal: Refusal| match refusal.cause {
             RefusalCause::Limit(_) => self.open_count() > refusal.connections,
-            RefusalCause::Login(_) | RefusalCause::HostBlocked => true,
+            RefusalCause::Login(_) | RefusalCause::Url | RefusalCause::HostBlocked => true,
         };
         if self.refusal().is_some_and(is_more) {
             self.restore();

@@ -2,7 +2,7 @@
 
 use super::{
     database::Purpose,
-    error::InsertError,
+    error::{InsertError, Trouble},
     kept::Kept,
     migrate::{self, Applied},
     queries, schema,
@@ -87,6 +87,11 @@ impl Sqlite {
             // them.
             old.close().await;
         }
+        if let Err(error) = self.check_tables().await
+            && Trouble::of(&error) == Some(Trouble::ForeignTables)
+        {
+            return Err(error);
+        }
         let mut connection =
             self.options.clone().create_if_missing(migrate != Migrate::Off).connect().await?;
         let applied = Applied::read(&migrate::SQLITE, &mut connection).await?;
@@ -125,6 +130,18 @@ impl Sqlite {
             *self.pools.write().unwrap_or_else(PoisonError::into_inner) = new;
         }
         Ok(())
+    }
+
+    /// Fails when the tables are another application's. By a connection without settings: the
+    /// journal's mode would be written to the file.
+    async fn check_tables(&self) -> sqlx::Result<()> {
+        let path = self.path();
+        let mut connection = SqliteConnectOptions::new().filename(&path).connect().await?;
+        let applied = Applied::read(&migrate::SQLITE, &mut connection).await?;
+        let file = path.display().to_string();
+        let checked = schema::check_sqlite(&mut connection, &applied.versions(), file).await;
+        connection.close().await?;
+        checked
     }
 
     pub async fn probe(&self) -> sqlx::Result<()> {

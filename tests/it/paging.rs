@@ -121,11 +121,15 @@ async fn a_parameter_that_is_no_number_of_its_range_is_refused() {
         let request = app.request(Method::GET, path);
         assert_eq!(refusal(request).await, (400, "invalid_parameter".into()), "{path}");
     }
-    let response = app.get("/messages?limit=0").await;
-    let problem = crate::harness::problem(response).await;
-    assert_eq!(problem["errors"][0]["field"], "limit");
-    let detail = problem["detail"].as_str().unwrap();
-    assert!(detail.contains("whole number from 1 to 100"), "{detail}");
+    for (query, field, right) in [
+        ("limit=0", "limit", "it must be a whole number from 1 to 100."),
+        ("before=-1", "before", "it must be a whole number from 0 to 9223372036854775807."),
+    ] {
+        let response = app.get(&format!("/messages?{query}")).await;
+        let problem = crate::harness::problem(response).await;
+        assert_eq!(problem["errors"][0]["field"], field);
+        assert!(problem["detail"].as_str().unwrap().ends_with(right), "{problem}");
+    }
     // An id that no message can have is only an id that no message has.
     let request = app.request(Method::GET, "/messages/9223372036854775807");
     assert_eq!(refusal(request).await, (404, "message_not_found".into()));

@@ -239,3 +239,28 @@ async fn a_file_of_the_url_may_lead_to_another_database() {
     assert_eq!(old.count_messages().await, 3);
     assert!(is_told("The database has changed from")());
 }
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_url_of_which_the_database_refuses_a_part_fails_no_request() {
+    let database = TestDatabase::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    replace(&file, database.url.as_str());
+    let server = Process::start(&["--database-url-file", file.to_str().unwrap()]).await;
+    server.wait_until_ready().await;
+    let mut wrong = database.url.clone();
+    wrong.query_pairs_mut().append_pair("charset", "foo");
+    replace(&file, wrong.as_str());
+    eventually("it is read", || async {
+        server.log().iter().any(|line| line["message"].to_string().contains("have changed"))
+    })
+    .await;
+    // More at once than there are open connections.
+    let reads = (0..40).map(|_| reqwest::get(format!("{}/messages?before=9", server.url)));
+    for response in futures_util::future::join_all(reads).await {
+        assert_eq!(response.unwrap().status(), 200);
+    }
+    let checks = server.json("/readyz").await;
+    assert!(checks.to_string().contains("refuses a part of the URL"), "{checks}");
+}
