@@ -148,7 +148,7 @@ mod tests {
                 .read()
                 .map(|it| Url::parse(it.expose_secret()).unwrap())
         };
-        let filled = url("mysql://chat@db/chat?ssl-mode=REQUIRED", " p@ss/w:rd?%41ö \n").unwrap();
+        let filled = url("mysql://chat@db/chat?ssl-mode=REQUIRED", " p@ss/w:rd?%41ö \r\n").unwrap();
         assert_eq!(filled.password(), Some("%20p%40ss%2Fw%3Ard%3F%2541%C3%B6%20"));
         assert_eq!((filled.username(), filled.query()), ("chat", Some("ssl-mode=REQUIRED")));
         let refused = [

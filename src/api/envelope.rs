@@ -24,9 +24,6 @@ use std::{
 use tracing::{Instrument, Level, Span, enabled, event};
 use uuid::Uuid;
 
-/// For everything that is no page; the pages bring their own.
-static POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// An application that a listener can serve.
@@ -168,7 +165,9 @@ fn finish(mut response: Response, trace_id: HeaderValue) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     let no_referrer = const { HeaderValue::from_static("no-referrer") };
     headers.insert(header::REFERRER_POLICY, no_referrer);
-    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| POLICY.clone());
+    // For everything that is no page; the pages bring their own.
+    let policy = const { HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'") };
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     headers.insert(REQUEST_ID, trace_id);
     response
 }

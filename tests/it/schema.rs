@@ -76,6 +76,13 @@ async fn tables_of_another_application_are_refused_in_one_line_and_left_alone() 
             server.wait_for_status(path, 503).await;
         }
         assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 503);
+        let off = ["--database-url", database.url.as_str(), "--migrate", "off"];
+        let careful = Process::start(&off).await;
+        eventually("it is refused whatever may be migrated", || async {
+            careful.json("/readyz").await["checks"][0]["reason"] == "foreign_tables"
+        })
+        .await;
+        careful.stop().await;
         let log = server.log();
         let told: Vec<_> =
             log.iter().filter(|line| line["db.trouble"] == "foreign_tables").collect();
