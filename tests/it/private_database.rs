@@ -8,7 +8,7 @@ use url::Url;
 
 pub struct PrivateDatabase {
     kind: String,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     port: u16,
 }
 
@@ -23,11 +23,11 @@ impl PrivateDatabase {
         Self { kind, folder: tempfile::tempdir().unwrap(), port }
     }
 
-    pub async fn run(&self, action: &str, port: &[&str]) {
+    pub async fn run(&self, action: &str, arguments: &[&str]) {
         let done = Command::new(script())
             .args([&self.kind, action])
             .arg(self.folder.path())
-            .args(port)
+            .args(arguments)
             .status()
             .await
             .unwrap();
@@ -46,7 +46,13 @@ impl PrivateDatabase {
     }
 
     pub async fn start(&self) {
-        self.run("start", &[&self.port.to_string()]).await;
+        self.start_with(&[]).await;
+    }
+
+    /// Starts it with these options beside its own ones.
+    pub async fn start_with(&self, options: &[&str]) {
+        let port = self.port.to_string();
+        self.run("start", &[&[port.as_str()], options].concat()).await;
     }
 }
 

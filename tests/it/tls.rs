@@ -1,13 +1,16 @@
 //! A database server whose certificate is not trusted is no server that is unreachable.
 
-use crate::{harness::eventually, process::Process};
+use crate::{harness::eventually, private_database::PrivateDatabase, process::Process};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection,
     pki_types::{PrivateKeyDer, pem::PemObject},
 };
 use std::{
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::Arc,
     thread,
 };
@@ -90,4 +93,60 @@ async fn certificates_that_are_replaced_need_no_restart() {
     std::fs::write(&file, certificate).unwrap();
     // This database knows no more than TLS.
     eventually("the certificate is trusted", || async { reason().await == "unreachable" }).await;
+}
+
+/// Certificates for a database on 127.0.0.1 by a new authority, as files; the authority's as text.
+fn issue_certificates(folder: &Path) -> String {
+    let authority = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_certificate = parameters.self_signed(&authority).unwrap().pem();
+    let issuer = Issuer::new(parameters, authority);
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let certificate = server.signed_by(&key, &issuer).unwrap().pem();
+    for (name, text) in [
+        ("ca.pem", &authority_certificate),
+        ("certificate.pem", &certificate),
+        ("key.pem", &key.serialize_pem()),
+    ] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    authority_certificate
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_database_whose_authority_is_replaced_serves_again_as_soon_as_the_file_is_right() {
+    let database = PrivateDatabase::new();
+    let folder = database.folder.path();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let options = [("ca", "ca.pem"), ("cert", "certificate.pem"), ("key", "key.pem")]
+        .map(|(option, file)| format!("--ssl-{option}={}", path(file)));
+    let options = options.each_ref().map(String::as_str);
+    let trusted = folder.join("trusted.pem");
+    fs::write(&trusted, issue_certificates(folder)).unwrap();
+    database.start_with(&options).await;
+    let url = database.url();
+    let url = format!("{url}?ssl-mode=VERIFY_IDENTITY&ssl-ca={}", trusted.display());
+    let server = Process::start(&["--database-url", &url]).await;
+    let reason = async || server.json("/readyz").await["checks"][0]["reason"].clone();
+    let version: String =
+        sqlx::query_scalar("select version()").fetch_one(&mut database.root().await).await.unwrap();
+    if version == "8.0.15" {
+        // It has no key exchange that rustls knows.
+        return eventually("TLS is blamed", || async { reason().await == "tls_failed" }).await;
+    }
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "before").send().await.unwrap().status(), 201);
+
+    database.run("kill", &[]).await;
+    let authority = issue_certificates(folder);
+    database.start_with(&options).await;
+    eventually("the certificate is blamed", || async { reason().await == "tls_failed" }).await;
+    fs::write(&trusted, authority).unwrap();
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "after").send().await.unwrap().status(), 201);
+    let texts = server.text("/messages").await;
+    assert!(texts.contains("before") && texts.contains("after"), "{texts}");
 }
