@@ -5,9 +5,8 @@
 
 use chat_server::{
     config::{Config, Migrate},
-    database_url::DatabaseUrl,
-    health::Health,
     message::{NewMessage, Text, UserName},
+    readiness::Readiness,
     store::{Store, StoreOptions},
 };
 use clap::Parser;
@@ -19,10 +18,10 @@ use tokio::{runtime::Runtime, time::Instant};
 const CALLERS: [u64; 4] = [1, 16, 64, 256];
 
 async fn open(folder: &Path) -> Arc<Store> {
-    let health = Arc::new(Health::default());
+    let health = Arc::new(Readiness::default());
     let url = format!("sqlite://{}", folder.join("chat.db").display());
     let config = Config::parse_from(["chat-server", "--database-url", url.as_str()]);
-    let url = DatabaseUrl::of(&config).unwrap();
+    let url = config.database_url().unwrap();
     let options = StoreOptions { url: &url, connections_max: 10, write_queue: 4_096 };
     let store = Arc::new(Store::new(&options, Arc::clone(&health)).unwrap());
     let keeper = Arc::clone(&store);

@@ -1,16 +1,15 @@
 //! The life of the process: take the ports, find the database, open, serve, drain.
 
 use crate::{
-    api::{self, Code, Parts, RequestLimits},
-    config::{Config, Migrate},
-    connection::Patience,
-    database_url::DatabaseUrl,
-    health::Health,
-    listener::Port,
-    places::Places,
-    server::{self, Connections, Service},
+    api::{self, ApiState, RequestLimits},
+    config::{Config, DatabaseUrl, Migrate},
+    gauges,
+    http::{self, ConnectionLimits, Connections, Port, Service, Timeouts},
+    problem::Code,
+    readiness::Readiness,
+    stats::Stats,
     store::{Store, StoreOptions},
-    telemetry::{self, Stats},
+    telemetry,
 };
 use prometheus::Registry;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -66,78 +65,119 @@ pub async fn run(
     registry: &Registry,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let health = Arc::new(Health::default());
-    let store = open_store(config, url, &health)?;
-    let places = Places::claim(config)?;
-    let connections = Arc::new(Connections::new(places.clients));
-    let refusals = Arc::new(Semaphore::new(places.refusals));
-    let stats = Arc::new(Stats::new(registry.clone(), config.apdex_t, Arc::clone(&connections)));
-    telemetry::observe(&connections, &health, &store);
-    let parts = Parts {
-        store: Arc::clone(&store),
-        health: Arc::clone(&health),
-        limits: RequestLimits::of(config),
-        stats: Arc::clone(&stats),
-        public_url: config.public_url,
-    };
-    let patience = Patience { head: config.header_timeout, idle: config.idle_timeout };
-    let service = |app, connections: &Arc<Connections>| Service {
-        app,
-        refusing: api::refusing(&parts, Code::Overloaded),
-        connections: Arc::clone(connections),
-        refusals: Arc::clone(&refusals),
-        patience,
-        health: Arc::clone(&health),
-    };
-
-    let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
-    let ops = listeners.ops.map(|port| {
-        let ops = service(api::ops(&parts), &Arc::new(Connections::new(places.ops)));
-        serve_ops(port, ops, stop_ops.clone())
-    });
-    let ops = ops.transpose()?;
-    let app = if ops.is_some() { api::public(&parts) } else { api::all(&parts) };
-    let public = service(app, &connections);
-    let public = serve_public(listeners.public, public, stop_public.clone(), ops.is_none());
-    let mut public = tokio::spawn(public);
-    let cut_off = public.abort_handle();
-    let (keeper, migrate) = (Arc::clone(&store), config.migrate);
-    let mut keeper = tokio::spawn(async move { keeper.keep_ready(migrate).await });
-    let history = tokio::spawn(async move { stats.keep().await });
+    let server = Server::new(config, url, registry)?;
+    let mut running = server.start(config, listeners)?;
     tokio::select! {
         () = stop => {}
-        reason = &mut keeper => anyhow::bail!("{}: {}", url.setting, reason?),
-        ended = &mut public => return ended?,
+        reason = &mut running.keeper => anyhow::bail!("{}: {}", url.setting, reason?),
+        ended = &mut running.public => return ended?,
+    }
+    server.drain(config, running).await;
+    Ok(())
+}
+
+/// What serves: wired, but not started.
+struct Server {
+    readiness: Arc<Readiness>,
+    store: Arc<Store>,
+    stats: Arc<Stats>,
+    limits: ConnectionLimits,
+    connections: Arc<Connections>,
+    /// The places for clients beyond the limit.
+    refusals: Arc<Semaphore>,
+}
+
+/// The tasks of a server.
+struct Running {
+    public: JoinHandle<anyhow::Result<()>>,
+    ops: Option<JoinHandle<()>>,
+    keeper: JoinHandle<String>,
+    history: JoinHandle<()>,
+    stop_public: CancellationToken,
+    stop_ops: CancellationToken,
+}
+
+impl Server {
+    fn new(config: &Config, url: &DatabaseUrl, registry: &Registry) -> anyhow::Result<Self> {
+        let readiness = Arc::new(Readiness::default());
+        let store = open_store(config, url, &readiness)?;
+        let limits = ConnectionLimits::claim(config)?;
+        let connections = Arc::new(Connections::new(limits.clients));
+        let stats = Stats::new(registry.clone(), config.apdex_t, Arc::clone(&connections));
+        let (stats, refusals) = (Arc::new(stats), Arc::new(Semaphore::new(limits.refusals)));
+        gauges::observe_server(&connections, &readiness, &store, &stats);
+        Ok(Self { readiness, store, stats, limits, connections, refusals })
     }
 
-    info!(connections = connections.open(), "Stopping: not ready any more");
-    health.set_draining();
-    let drain = async {
-        tokio::time::sleep(config.shutdown_delay).await;
-        stop_public.cancel();
-        let _ = public.await;
-        keeper.abort();
-        let _ = keeper.await;
-        store.close().await;
-        history.abort();
-        // Last, so that stopping can be watched.
-        stop_ops.cancel();
-        if let Some(ops) = ops {
-            let _ = ops.await;
-        }
-    };
-    // What is left of it is for telemetry.
-    let most = config.shutdown_timeout;
-    let drain_timeout = most.saturating_sub(telemetry::FLUSH_TIMEOUT).max(most / 2);
-    if timeout(drain_timeout, drain).await.is_ok() {
-        info!("Stopped, every request answered");
-    } else {
-        warn!(connections = connections.open(), "Stopped with requests unfinished");
-        cut_off.abort();
-        // So that they are counted and traced as what they are.
-        let _ = timeout(CUT_OFF_MAX, connections.all_closed()).await;
+    fn start(&self, config: &Config, listeners: Listeners) -> anyhow::Result<Running> {
+        let state = ApiState {
+            store: Arc::clone(&self.store),
+            readiness: Arc::clone(&self.readiness),
+            limits: RequestLimits::of(config),
+            stats: Arc::clone(&self.stats),
+            public_url: config.public_url,
+        };
+        let service = |endpoint, connections: &Arc<Connections>| Service {
+            endpoint,
+            refusing: api::refusing(&state, Code::Overloaded),
+            connections: Arc::clone(connections),
+            refusals: Arc::clone(&self.refusals),
+            timeouts: Timeouts { head: config.header_timeout, idle: config.idle_timeout },
+            readiness: Arc::clone(&self.readiness),
+        };
+        let (stop_public, stop_ops) = (CancellationToken::new(), CancellationToken::new());
+        let ops = listeners.ops.map(|port| {
+            let ops = service(api::ops(&state), &Arc::new(Connections::new(self.limits.ops)));
+            serve_ops(port, ops, stop_ops.clone())
+        });
+        let ops = ops.transpose()?;
+        let endpoint = if ops.is_some() { api::public(&state) } else { api::all(&state) };
+        let public = service(endpoint, &self.connections);
+        let public = serve_public(listeners.public, public, stop_public.clone(), ops.is_none());
+        let (store, migrate) = (Arc::clone(&self.store), config.migrate);
+        let stats = Arc::clone(&self.stats);
+        Ok(Running {
+            public: tokio::spawn(public),
+            ops,
+            keeper: tokio::spawn(async move { store.keep_ready(migrate).await }),
+            history: tokio::spawn(async move { stats.keep().await }),
+            stop_public,
+            stop_ops,
+        })
     }
-    Ok(())
+
+    async fn drain(&self, config: &Config, running: Running) {
+        let Running { public, ops, keeper, history, stop_public, stop_ops } = running;
+        let connections = &self.connections;
+        info!(connections = connections.open(), "Stopping: not ready any more");
+        self.readiness.set_draining();
+        let cut_off = public.abort_handle();
+        let drain = async {
+            tokio::time::sleep(config.shutdown_delay).await;
+            stop_public.cancel();
+            let _ = public.await;
+            keeper.abort();
+            let _ = keeper.await;
+            self.store.close().await;
+            history.abort();
+            // Last, so that stopping can be watched.
+            stop_ops.cancel();
+            if let Some(ops) = ops {
+                let _ = ops.await;
+            }
+        };
+        // What is left of it is for telemetry.
+        let most = config.shutdown_timeout;
+        let drain_timeout = most.saturating_sub(telemetry::FLUSH_TIMEOUT).max(most / 2);
+        if timeout(drain_timeout, drain).await.is_ok() {
+            info!("Stopped, every request answered");
+        } else {
+            warn!(connections = connections.open(), "Stopped with requests unfinished");
+            cut_off.abort();
+            // So that they are counted and traced as what they are.
+            let _ = timeout(CUT_OFF_MAX, connections.all_closed()).await;
+        }
+    }
 }
 
 /// Opens the port of the operations endpoints at once, which tell how the start goes.
@@ -149,7 +189,7 @@ fn serve_ops(
     let ops = link(port.local_addr()?);
     let listener = port.open()?;
     info!("Health: {ops}/readyz");
-    Ok(tokio::spawn(server::serve(listener, service, stop)))
+    Ok(tokio::spawn(http::serve(listener, service, stop)))
 }
 
 /// Opens the public port and serves it: when the database serves for the first time, or when that
@@ -160,19 +200,19 @@ async fn serve_public(
     stop: CancellationToken,
     has_health: bool,
 ) -> anyhow::Result<()> {
-    let served = timeout(SHUT_MAX, service.health.database_serves());
+    let served = timeout(SHUT_MAX, service.readiness.database_serves());
     if stop.run_until_cancelled(served).await.is_none() {
         return Ok(());
     }
     let public = link(port.local_addr()?);
     let listener = port.open()?;
-    service.health.set_open();
+    service.readiness.set_open();
     info!("Page: {public}/");
     info!("Swagger UI: {public}/docs");
     if has_health {
         info!("Health: {public}/readyz");
     }
-    server::serve(listener, service, stop).await;
+    http::serve(listener, service, stop).await;
     Ok(())
 }
 
@@ -181,13 +221,13 @@ async fn serve_public(
 /// # Errors
 /// When a setting cannot be used or a migration fails. A database that is away is waited for.
 pub async fn migrate_only(config: &Config, url: &DatabaseUrl) -> anyhow::Result<()> {
-    let health = Arc::new(Health::default());
-    let store = open_store(config, url, &health)?;
+    let readiness = Arc::new(Readiness::default());
+    let store = open_store(config, url, &readiness)?;
     tokio::select! {
         reason = store.keep_ready(Migrate::Only) => anyhow::bail!("{}: {reason}", url.setting),
-        state = health.database_settles() => {
-            if let Some(trouble) = state.trouble {
-                anyhow::bail!("the migration failed: {}", trouble.as_str());
+        state = readiness.database_settles() => {
+            if let Some(fault) = state.fault {
+                anyhow::bail!("the migration failed: {}", fault.as_str());
             }
         }
     }
@@ -198,14 +238,14 @@ pub async fn migrate_only(config: &Config, url: &DatabaseUrl) -> anyhow::Result<
 fn open_store(
     config: &Config,
     url: &DatabaseUrl,
-    health: &Arc<Health>,
+    readiness: &Arc<Readiness>,
 ) -> anyhow::Result<Arc<Store>> {
     let options = StoreOptions {
         url,
         connections_max: config.database_max_connections,
         write_queue: config.write_queue as usize,
     };
-    let store = Store::new(&options, Arc::clone(health))?;
+    let store = Store::new(&options, Arc::clone(readiness))?;
     let location = store.location();
     info!(
         db.system.name = location.system,

@@ -4,9 +4,8 @@ use anyhow::Context;
 use chat_server::{
     api,
     app::{self, Listeners},
-    config::{Command, Config, LogFormat, Migrate},
-    database_url::DatabaseUrl,
-    healthcheck,
+    config::{Command, Config, DatabaseUrl, LogFormat, Migrate},
+    gauges, healthcheck,
     signals::StopSignals,
     telemetry::{self, Telemetry},
 };
@@ -61,13 +60,13 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn run(config: &Config) -> anyhow::Result<()> {
     // Before signals are waited for, so that one of them ends the process while a file is read.
-    let url = DatabaseUrl::of(config)?;
+    let url = config.database_url()?;
     let runtime = runtime()?;
     let telemetry = {
         let _context = runtime.enter();
         Telemetry::start(config)?
     };
-    let result = runtime.block_on(serve(config, &url, &telemetry));
+    let result = runtime.block_on(run_until_stopped(config, &url, &telemetry));
     // Off the runtime, which still has to send it.
     telemetry.stop();
     // What still runs, such as looking up the collector's name, is not waited for.
@@ -86,7 +85,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-async fn serve(config: &Config, url: &DatabaseUrl, telemetry: &Telemetry) -> anyhow::Result<()> {
+async fn run_until_stopped(
+    config: &Config,
+    url: &DatabaseUrl,
+    telemetry: &Telemetry,
+) -> anyhow::Result<()> {
+    gauges::observe_lost_lines(telemetry.lost_lines.clone());
     let mut signals = StopSignals::listen()?;
     if config.migrate == Migrate::Only {
         tokio::select! {

@@ -222,9 +222,9 @@ export interface components {
              * @description Since when it is so, in UTC.
              */
             since: string;
-            /** @description What kind of trouble it is. */
+            /** @description What kind of fault it is. */
             reason?: string;
-            /** @description The last trouble there was, also when it is over. */
+            /** @description The last fault there was, also when it is over. */
             last_error?: components["schemas"]["LastError"] & unknown;
             /** @description What should be changed, though it works. */
             warnings?: string[];

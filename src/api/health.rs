@@ -1,15 +1,15 @@
 //! The operations endpoints: alive, ready, which build. None of them asks the database.
 
 use super::{
-    Tag,
-    error::Code,
-    failure::{self, Codes, Failure},
-    payload::{Rendered, rfc3339_milliseconds},
-    request_header::AcceptJson,
+    declared_errors::{self, Codes, Failure, NoErrors},
+    extract::AcceptJson,
+    respond::{Rendered, rfc3339_milliseconds},
+    routes::Tag,
 };
 use crate::{
-    health::Health,
-    store::{Store, Trouble},
+    problem::Code,
+    readiness::{DatabaseFault, Readiness},
+    store::Store,
     telemetry,
 };
 use poem::{IntoResponse, Response, http::StatusCode};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 
 pub struct HealthApi {
-    pub health: Arc<Health>,
+    pub readiness: Arc<Readiness>,
     pub store: Arc<Store>,
 }
 
@@ -44,11 +44,11 @@ struct Check {
     /// Since when it is so, in UTC.
     #[serde(serialize_with = "rfc3339_milliseconds")]
     since: OffsetDateTime,
-    /// What kind of trouble it is.
+    /// What kind of fault it is.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The last trouble there was, also when it is over.
+    /// The last fault there was, also when it is over.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
@@ -119,7 +119,7 @@ impl ApiResponse for ReadyResponse {
             content_type: Rendered::<Report>::CONTENT_TYPE,
             schema: Report::schema_ref(),
         };
-        let mut not_ready = failure::response(503, &[Code::Overloaded]);
+        let mut not_ready = declared_errors::response(503, &[Code::Overloaded]);
         not_ready.description = "Send no requests; `checks` says why. Or `overloaded`";
         not_ready.content.insert(0, report());
         not_ready.headers.clear();
@@ -143,11 +143,6 @@ enum VersionResponse {
     /// The build and the replica
     #[oai(status = 200)]
     Ok(Rendered<Build>),
-}
-
-pub struct NoErrors;
-impl Codes for NoErrors {
-    const CODES: &'static [Code] = &[];
 }
 
 struct ReadyErrors;
@@ -179,20 +174,20 @@ impl HealthApi {
     /// Not before the database is reachable and migrated, and not when the server is stopping.
     #[oai(path = "/readyz", method = "get")]
     async fn ready(&self, _accept: AcceptJson) -> Result<ReadyResponse, Failure<ReadyErrors>> {
-        let database = self.health.database();
-        let last_error = database
-            .last_trouble
-            .map(|(trouble, at)| LastError { kind: trouble.as_str().into(), at });
-        let (since, phase) = match (self.health.draining_since(), self.health.started_since()) {
+        let database = self.readiness.database();
+        let last_error =
+            database.last_fault.map(|(fault, at)| LastError { kind: fault.as_str().into(), at });
+        let (since, phase) = match (self.readiness.draining_since(), self.readiness.started_since())
+        {
             (Some(draining), _) => (draining, Some("draining")),
             (None, Some(started)) => (started, None),
-            (None, None) => (self.health.started_at(), Some("starting")),
+            (None, None) => (self.readiness.started_at(), Some("starting")),
         };
         let checks = vec![
             Check {
                 last_error,
                 warnings: Some(self.store.warnings()).filter(|all| !all.is_empty()),
-                ..check("database", database.since, database.trouble.map(Trouble::as_str))
+                ..check("database", database.since, database.fault.map(DatabaseFault::as_str))
             },
             check("lifecycle", since, phase),
         ];

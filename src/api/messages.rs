@@ -1,19 +1,18 @@
 //! Posting messages and reading them.
 
 use super::{
-    Tag,
-    error::{ApiError, Code},
-    failure::{Codes, Failure, database_codes},
-    listing::Listing,
-    message_to_post::{self, MessageToPost},
-    parameter::{Id, LastSegment, Query, Whole},
-    payload::{Rendered, RequestLimits, Unread, rfc3339_milliseconds},
-    request_header::{AcceptJson, EntityTags, Header},
+    declared_errors::{Codes, Failure, database_codes},
+    extract::{
+        AcceptJson, BoundedInt, EntityTags, Header, Id, LastSegment, Query, RequestLimits, Unread,
+    },
+    message_json::{self, MessageToPost},
+    respond::{LastRendering, Listing, Rendered, Rendering, rfc3339_milliseconds},
+    routes::Tag,
 };
 use crate::{
     message::{IdempotencyKey, Message, MessageId, NewMessage},
-    rendering::Rendering,
-    store::{LATEST_MAX, Page, Posted, Store},
+    problem::{ApiError, Code},
+    store::{LATEST_MAX, Latest, Page, Posted, Store},
 };
 use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
 use serde::Serialize;
@@ -28,11 +27,12 @@ const BLOCKING_BYTES_MIN: usize = 256 * 1024;
 const EXAMPLE_ID: MessageId = 1;
 
 /// How many messages a reader asks for.
-type Limit = Whole<1, { LATEST_MAX as i64 }>;
+type Limit = BoundedInt<1, { LATEST_MAX as i64 }>;
 
 pub struct MessagesApi {
     pub store: Arc<Store>,
     pub limits: RequestLimits,
+    pub last: LastRendering<Latest>,
 }
 
 /// A message.
@@ -152,7 +152,7 @@ impl MessagesApi {
     ) -> Result<PostResponse, Failure<PostErrors>> {
         let deadline = self.limits.deadline();
         let body = body.read(self.limits, deadline).await?;
-        let (user, text) = message_to_post::parse(&body)?;
+        let (user, text) = message_json::parse(&body)?;
         let message = NewMessage::new(user, text, key.0.as_ref());
         let posted = self.store.post(message, deadline).await?;
         let (message, replayed) = match posted {
@@ -201,17 +201,16 @@ impl MessagesApi {
             (None, None) => {
                 let latest = self.store.latest(deadline).await?;
                 if limit == LATEST_MAX {
-                    let rendering = || render(latest.found.clone());
-                    latest.rendering.get_or_try_init(rendering).await?.clone()
+                    self.last.of(&latest, || render(latest.to_vec())).await?
                 } else {
-                    render(latest.found.iter().take(limit as usize).cloned().collect()).await?
+                    render(latest.iter().take(limit as usize).cloned().collect()).await?
                 }
             }
-            (Some(Whole(after)), None) => {
+            (Some(BoundedInt(after)), None) => {
                 let page = Page::Following { after, limit };
                 render(self.store.messages(page, deadline).await?).await?
             }
-            (after, Some(Whole(before))) => {
+            (after, Some(BoundedInt(before))) => {
                 let after = after.map_or(0, |id| id.0);
                 let page = Page::Newest { after, before, limit };
                 render(self.store.messages(page, deadline).await?).await?
@@ -237,7 +236,7 @@ impl MessagesApi {
 }
 
 fn example_id() -> Id {
-    Whole(EXAMPLE_ID)
+    BoundedInt(EXAMPLE_ID)
 }
 
 impl<'a> From<&'a Message> for MessageView<'a> {

@@ -1,6 +1,10 @@
 //! The metrics for Prometheus.
 
-use super::{Tag, error::ApiError, failure::Failure, health::NoErrors};
+use super::{
+    declared_errors::{Failure, NoErrors},
+    routes::Tag,
+};
+use crate::problem::ApiError;
 use bytes::Bytes;
 use poem::{IntoResponse, Response, http::header};
 use poem_openapi::{

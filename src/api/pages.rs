@@ -1,7 +1,7 @@
 //! The pages for people, and the OpenAPI document in its two forms. Each is one fixed body.
 
-use super::{routes::Route, spec};
-use crate::setting::PublicUrl;
+use super::{openapi, routes::Route};
+use crate::config::PublicUrl;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
 use poem::{Request, Response, Result, endpoint::DynEndpoint, http::header};
@@ -87,7 +87,7 @@ pub fn guide<T: OpenApi>(has_dashboard: bool, public_url: Option<PublicUrl>) -> 
         Page::at("/docs.css", || Content::css(SwaggerUi::new().style())),
         Page::at("/docs.js", || Content::script(SwaggerUi::new().script())),
         Page::at("/openapi.json", move || {
-            Content::new("application/json", spec::json::<T>(public_url))
+            Content::new("application/json", openapi::json::<T>(public_url))
         }),
         Page::at("/openapi.yaml", move || yaml::<T>(public_url)),
     ]
@@ -158,7 +158,7 @@ impl SwaggerUi {
 
 fn yaml<T: OpenApi>(public_url: Option<PublicUrl>) -> Content {
     let document: serde_json::Value =
-        serde_json::from_str(&spec::json::<T>(public_url)).expect("it was made as JSON");
+        serde_json::from_str(&openapi::json::<T>(public_url)).expect("it was made as JSON");
     let yaml = serde_yaml::to_string(&document).expect("what has a JSON form has a YAML form");
     Content::new("application/yaml", yaml)
 }

@@ -4,10 +4,20 @@
 //! the path and the operation of each request in maps made for that (docs/performance.md). The path
 //! is looked up for metrics and traces anyway.
 
-use super::Tag;
 use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{OpenApi, Tags, registry::MetaPath};
 use std::collections::HashMap;
+
+/// The groups of the OpenAPI document.
+#[derive(Tags)]
+pub enum Tag {
+    /// Post and read messages.
+    Messages,
+    /// The users who have posted.
+    Users,
+    /// For operators: probes and measurements.
+    Operations,
+}
 
 /// What answers a method.
 pub type Endpoint = BoxEndpoint<'static>;

@@ -1,15 +1,16 @@
 //! The numbers of the last fifteen minutes.
 
 use super::{
-    Tag,
-    failure::Failure,
-    health::{Build, NoErrors},
-    payload::{Rendered, rfc3339_milliseconds},
-    request_header::AcceptJson,
+    declared_errors::{Failure, NoErrors},
+    extract::AcceptJson,
+    health::Build,
+    respond::{Rendered, rfc3339_milliseconds},
+    routes::Tag,
 };
 use crate::{
-    health::Health,
-    telemetry::{self, Point, STEP, Stats, Window},
+    readiness::Readiness,
+    stats::{Point, STEP, Stats, Window},
+    telemetry,
 };
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use serde::Serialize;
@@ -24,7 +25,7 @@ pub const NULLABLE: [&str; 4] = ["Cpu", "Point", "Window", "WindowCpu"];
 
 pub struct StatsApi {
     pub stats: Arc<Stats>,
-    pub health: Arc<Health>,
+    pub readiness: Arc<Readiness>,
 }
 
 /// Everything about this replica; other replicas have their own.
@@ -176,7 +177,7 @@ impl StatsApi {
     /// last 1, 5 and 15 minutes.
     #[oai(path = "/stats", method = "get")]
     async fn stats(&self, _accept: AcceptJson) -> Result<StatsResponse, Failure<NoErrors>> {
-        let started_at = self.health.started_at();
+        let started_at = self.readiness.started_at();
         let load = self.stats.load();
         Ok(StatsResponse::Ok(Rendered::new(&Report {
             service: Service {
@@ -184,7 +185,7 @@ impl StatsApi {
                 started_at,
                 uptime_seconds: (OffsetDateTime::now_utc() - started_at).as_seconds_f64(),
             },
-            ready: self.health.is_ready(),
+            ready: self.readiness.is_ready(),
             apdex_t_seconds: self.stats.apdex_t().as_secs_f64(),
             connections: Connections {
                 now: self.stats.connections().open(),

@@ -1,17 +1,14 @@
 //! Who has spoken.
 
 use super::{
-    Tag,
-    error::{ApiError, Code},
-    failure::{Codes, Failure, database_codes},
-    listing::Listing,
-    parameter::{Query, Whole},
-    payload::RequestLimits,
-    request_header::{AcceptJson, EntityTags, Header},
+    declared_errors::{Codes, Failure, database_codes},
+    extract::{AcceptJson, BoundedInt, EntityTags, Header, Query, RequestLimits},
+    respond::{LastRendering, Listing, Rendering},
+    routes::Tag,
 };
 use crate::{
-    rendering::Rendering,
-    store::{NAMES_MAX, Store},
+    problem::{ApiError, Code},
+    store::{FirstNames, NAMES_MAX, Store},
 };
 use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
@@ -21,11 +18,12 @@ use std::sync::Arc;
 const LIMIT_MAX: u32 = NAMES_MAX - 1;
 
 /// How many names a reader asks for.
-type Limit = Whole<1, { LIMIT_MAX as i64 }>;
+type Limit = BoundedInt<1, { LIMIT_MAX as i64 }>;
 
 pub struct UsersApi {
     pub store: Arc<Store>,
     pub limits: RequestLimits,
+    pub last: LastRendering<FirstNames>,
 }
 
 /// The names of those who have posted, each once, in byte order.
@@ -81,10 +79,9 @@ impl UsersApi {
             None => {
                 let first = self.store.first_users(deadline).await?;
                 if limit == LIMIT_MAX {
-                    let rendering = async || render(&first.found, limit);
-                    first.rendering.get_or_try_init(rendering).await?.clone()
+                    self.last.of(&first, async || render(&first, limit)).await?
                 } else {
-                    render(&first.found, limit)?
+                    render(&first, limit)?
                 }
             }
             Some(after) => {

@@ -1,10 +1,10 @@
 //! Trying again: what is worth it, how often, and when to give up.
 
 use super::error::{
+    DatabaseFault,
     StoreError::{self, Unavailable},
-    Trouble,
 };
-use crate::health::Health;
+use crate::readiness::Readiness;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
@@ -16,15 +16,15 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// The attempts of one call.
 pub struct Attempts<'a> {
-    health: &'a Health,
+    health: &'a Readiness,
     deadline: Instant,
     pause: Duration,
-    last_trouble: Option<Trouble>,
+    last_fault: Option<DatabaseFault>,
 }
 
 impl<'a> Attempts<'a> {
-    pub const fn until(deadline: Instant, health: &'a Health) -> Self {
-        Self { health, deadline, pause: PAUSE_MIN, last_trouble: None }
+    pub const fn until(deadline: Instant, health: &'a Readiness) -> Self {
+        Self { health, deadline, pause: PAUSE_MIN, last_fault: None }
     }
 
     /// Makes an attempt. `None` asks for another one; an error says that there is no point in it.
@@ -34,8 +34,8 @@ impl<'a> Attempts<'a> {
         operation: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<Option<T>, StoreError> {
         // Asking a database that is known to be down would only make its clients wait.
-        if let Some(trouble) = self.health.database().trouble {
-            return Err(StoreError::Unavailable(trouble));
+        if let Some(fault) = self.health.database().fault {
+            return Err(StoreError::Unavailable(fault));
         }
         // What is asked and given up at once costs its connection.
         if Instant::now() >= self.deadline {
@@ -57,23 +57,28 @@ impl<'a> Attempts<'a> {
     }
 
     fn out_of_time(&self) -> StoreError {
-        self.last_trouble.map_or(StoreError::DeadlineExceeded, Unavailable)
+        self.last_fault.map_or(StoreError::DeadlineExceeded, Unavailable)
     }
 
     /// Fails unless the error is worth another attempt.
     fn note(&mut self, error: sqlx::Error) -> Result<(), StoreError> {
-        let Some(trouble) = Trouble::of(&error) else { return Err(StoreError::internal(error)) };
-        debug!(db.trouble = trouble.as_str(), cause = %error, "Store call failed");
+        let Some(fault) = DatabaseFault::of(&error) else {
+            return Err(StoreError::internal(error));
+        };
+        debug!(db.fault = fault.as_str(), cause = %error, "Store call failed");
         // Who may not write is told at once, after one more try on a new connection: a failover may
         // have moved the right elsewhere. Likewise who meets a lock twice: its holder keeps it.
         let refused = matches!(
-            trouble,
-            Trouble::ReadOnly | Trouble::AccessDenied | Trouble::Full | Trouble::Locked
+            fault,
+            DatabaseFault::ReadOnly
+                | DatabaseFault::AccessDenied
+                | DatabaseFault::Full
+                | DatabaseFault::Locked
         );
-        if refused && self.last_trouble == Some(trouble) {
-            return Err(Unavailable(trouble));
+        if refused && self.last_fault == Some(fault) {
+            return Err(Unavailable(fault));
         }
-        self.last_trouble = Some(trouble);
+        self.last_fault = Some(fault);
         Ok(())
     }
 }

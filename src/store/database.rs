@@ -1,13 +1,7 @@
 //! One interface over the two kinds of database.
 
-use super::{
-    distance::{Distance, within},
-    limits::Limits,
-    mysql::MySql,
-    session::Session,
-    sqlite::Sqlite,
-};
-use crate::{config::Migrate, database_url::DatabaseUrl};
+use super::{distance::within, limits::Limits, mysql::MySql, session::Session, sqlite::Sqlite};
+use crate::config::{DatabaseUrl, Migrate};
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
@@ -37,16 +31,12 @@ pub enum Database {
 }
 
 impl Database {
-    pub fn new(
-        settings: &DatabaseUrl,
-        connections_max: u32,
-        distance: Arc<Distance>,
-    ) -> anyhow::Result<Self> {
+    pub fn new(settings: &DatabaseUrl, connections_max: u32) -> anyhow::Result<Self> {
         let url = settings.read()?;
         let url = url.expose_secret();
         match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("mysql" | "mariadb") => {
-                Ok(Self::MySql(Arc::new(MySql::new(settings, connections_max, distance)?)))
+                Ok(Self::MySql(Arc::new(MySql::new(settings, connections_max)?)))
             }
             Some("sqlite") => {
                 let database = Sqlite::new(url, connections_max).context(settings.setting)?;
@@ -87,9 +77,14 @@ impl Database {
 
     /// How long a statement may take.
     pub fn statement_timeout(&self) -> Duration {
+        STATEMENT_TIMEOUT + self.allowance()
+    }
+
+    /// What time limits have to be longer by, because of the distance.
+    pub fn allowance(&self) -> Duration {
         match self {
-            Self::MySql(database) => STATEMENT_TIMEOUT + database.allowance(),
-            Self::Sqlite(_) => STATEMENT_TIMEOUT,
+            Self::MySql(database) => database.allowance(),
+            Self::Sqlite(_) => Duration::ZERO,
         }
     }
 

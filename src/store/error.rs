@@ -1,6 +1,7 @@
 //! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
 
 use super::schema::ForeignTables;
+pub use crate::readiness::DatabaseFault;
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
 use std::{
     io::{self, ErrorKind},
@@ -19,7 +20,7 @@ pub enum StoreError {
     Closed,
     /// The database cannot serve now; a write may or may not have happened.
     #[error("the database is not available: {}", .0.as_str())]
-    Unavailable(Trouble),
+    Unavailable(DatabaseFault),
     /// The call's time is over; a write may or may not have happened.
     #[error("the database did not answer in time")]
     DeadlineExceeded,
@@ -68,58 +69,13 @@ impl From<TryAcquireError> for StoreError {
     }
 }
 
-/// Why the database cannot serve. Every kind is worth another attempt after a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    Starting,
-    Unreachable,
-    /// The database is there, but its certificate is not trusted, or TLS fails otherwise.
-    TlsFailed,
-    AccessDenied,
-    DatabaseMissing,
-    NotMigrated,
-    MigrationFailed,
-    /// Tables of another application are where ours would be.
-    ForeignTables,
-    ReadOnly,
-    /// Reads go on, but there is no room for more.
-    Full,
-    /// Another session holds a lock that posts need.
-    Locked,
-    /// The database, or its user, has as many connections or statements as it may have.
-    LimitReached,
-    Busy,
-    /// The database responds, but with an error that none of the others is.
-    Unexpected,
-}
-
-impl Trouble {
-    /// The name that `/readyz` and the log use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Unreachable => "unreachable",
-            Self::TlsFailed => "tls_failed",
-            Self::AccessDenied => "access_denied",
-            Self::DatabaseMissing => "database_missing",
-            Self::NotMigrated => "not_migrated",
-            Self::MigrationFailed => "migration_failed",
-            Self::ForeignTables => "foreign_tables",
-            Self::ReadOnly => "read_only",
-            Self::Full => "full",
-            Self::Locked => "locked",
-            Self::LimitReached => "limit_reached",
-            Self::Busy => "busy",
-            Self::Unexpected => "unexpected",
-        }
-    }
-
-    /// The trouble behind an error of a look at the database.
+impl DatabaseFault {
+    /// The fault behind an error of a look at the database.
     pub(super) fn of_look(error: &sqlx::Error) -> Self {
         Self::of(error).unwrap_or(Self::Unexpected)
     }
 
-    /// The trouble behind an error, or `None` when the error is not the database's state but a
+    /// The fault behind an error, or `None` when the error is not the database's state but a
     /// fault of ours.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
@@ -261,25 +217,25 @@ mod tests {
 
     #[test]
     fn errors_of_the_system_are_told_apart() {
-        for (kind, trouble) in [
+        for (kind, fault) in [
             // As when there is no room for one more file.
-            (ErrorKind::StorageFull, Trouble::Full),
-            (ErrorKind::QuotaExceeded, Trouble::Full),
-            (ErrorKind::PermissionDenied, Trouble::AccessDenied),
-            (ErrorKind::ReadOnlyFilesystem, Trouble::ReadOnly),
-            (ErrorKind::NotFound, Trouble::Unreachable),
-            (ErrorKind::ConnectionRefused, Trouble::Unreachable),
+            (ErrorKind::StorageFull, DatabaseFault::Full),
+            (ErrorKind::QuotaExceeded, DatabaseFault::Full),
+            (ErrorKind::PermissionDenied, DatabaseFault::AccessDenied),
+            (ErrorKind::ReadOnlyFilesystem, DatabaseFault::ReadOnly),
+            (ErrorKind::NotFound, DatabaseFault::Unreachable),
+            (ErrorKind::ConnectionRefused, DatabaseFault::Unreachable),
         ] {
-            assert_eq!(Trouble::of(&io::Error::from(kind).into()), Some(trouble), "{kind}");
+            assert_eq!(DatabaseFault::of(&io::Error::from(kind).into()), Some(fault), "{kind}");
         }
     }
 
     #[tokio::test]
     async fn a_full_disk_is_told_from_a_busy_database() {
-        assert_eq!(Trouble::of_mysql(1114), Some(Trouble::Full));
+        assert_eq!(DatabaseFault::of_mysql(1114), Some(DatabaseFault::Full));
         let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         database.execute("pragma max_page_count = 2; create table t (x)").await.unwrap();
         let error = database.execute("insert into t values (zeroblob(100000))").await.unwrap_err();
-        assert_eq!(Trouble::of(&error), Some(Trouble::Full), "{error}");
+        assert_eq!(DatabaseFault::of(&error), Some(DatabaseFault::Full), "{error}");
     }
 }

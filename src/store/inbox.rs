@@ -88,7 +88,7 @@ impl<Q, A> Call<Q, A> {
 
 /// Begins to measure an operation. What it does is part of the span.
 pub fn operation<Q, A>(name: &'static str, inbox: &'static str, calls: &[Call<Q, A>]) -> Span {
-    telemetry::operation(name, inbox, calls.iter().map(|call| call.asked_by.as_ref()))
+    telemetry::batch(name, inbox, calls.iter().map(|call| call.asked_by.as_ref()))
 }
 
 /// Does the operations.

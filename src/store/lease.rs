@@ -1,6 +1,6 @@
 //! A connection to MySQL, and its use.
 
-use super::{distance::is_too_slow, error::Trouble, permits::Permit, pool::Pool};
+use super::{distance::is_too_slow, error::DatabaseFault, permits::Permit, pool::Pool};
 use sqlx::{Connection as _, MySqlConnection};
 use std::{
     ops::{Deref, DerefMut},
@@ -54,11 +54,11 @@ impl Lease {
             }
             return;
         };
-        let are_useless = match Trouble::of(error) {
+        let are_useless = match DatabaseFault::of(error) {
             // One slow statement says nothing of the others.
-            Some(Trouble::Unreachable) => !is_too_slow(error),
+            Some(DatabaseFault::Unreachable) => !is_too_slow(error),
             // A new connection shows that the database has not moved, but is so.
-            Some(Trouble::ReadOnly) => self.age() > NEW_FOR,
+            Some(DatabaseFault::ReadOnly) => self.age() > NEW_FOR,
             _ => false,
         };
         if are_useless {

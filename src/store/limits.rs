@@ -1,6 +1,6 @@
 //! Limits of a MySQL that are smaller than what this server promises or uses.
 
-use super::{error::Trouble, mysql_url, transaction};
+use super::{error::DatabaseFault, mysql_url, transaction};
 use crate::message::TEXT_CHARS_MAX;
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -28,7 +28,7 @@ pub enum RefusalCause {
     /// The variable or the property of the user that says how many there may be.
     Limit(&'static str),
     /// The user, the password or the certificate.
-    Login(Trouble),
+    Login(DatabaseFault),
     /// A part of the URL, such as a character set that the database does not know.
     Url,
     /// This host, since too many of its connections have failed.
@@ -58,9 +58,9 @@ impl Refusal {
         if mysql_url::refusal(error).is_some() {
             return Some(RefusalCause::Url);
         }
-        let trouble = Trouble::of(error)?;
-        matches!(trouble, Trouble::AccessDenied | Trouble::TlsFailed)
-            .then_some(RefusalCause::Login(trouble))
+        let fault = DatabaseFault::of(error)?;
+        matches!(fault, DatabaseFault::AccessDenied | DatabaseFault::TlsFailed)
+            .then_some(RefusalCause::Login(fault))
     }
 
     fn warning(self, connections_used: usize) -> String {
@@ -71,12 +71,12 @@ impl Refusal {
                  {connections_used} connections of DATABASE_MAX_CONNECTIONS, so requests wait for \
                  one another: raise it, or lower DATABASE_MAX_CONNECTIONS"
             ),
-            RefusalCause::Login(trouble) => format!(
+            RefusalCause::Login(fault) => format!(
                 "The database refuses new connections ({}), so requests use the {connections} \
                  that are open: bring {} up to date",
-                trouble.as_str(),
-                match trouble {
-                    Trouble::TlsFailed => "the files of ssl-ca, ssl-cert and ssl-key",
+                fault.as_str(),
+                match fault {
+                    DatabaseFault::TlsFailed => "the files of ssl-ca, ssl-cert and ssl-key",
                     _ => "DATABASE_URL_FILE or DATABASE_PASSWORD_FILE",
                 }
             ),

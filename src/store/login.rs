@@ -2,13 +2,13 @@
 //! they have changed, and when the database refuses what they said.
 
 use super::{
-    error::Trouble,
+    error::DatabaseFault::{self, AccessDenied, TlsFailed},
     limits::{Refusal, RefusalCause},
     location::Location,
     mysql_session,
     mysql_url::{self, MySqlUrl},
 };
-use crate::database_url::DatabaseUrl;
+use crate::config::DatabaseUrl;
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -123,8 +123,8 @@ impl Login {
         self.check_denied()?;
         let mut tried = self.target();
         let mut connected = self.connect_to(&tried).await;
-        let trouble = |result: &sqlx::Result<_>| result.as_ref().err().and_then(Trouble::of);
-        if matches!(trouble(&connected), Some(Trouble::AccessDenied | Trouble::TlsFailed)) {
+        let fault = |result: &sqlx::Result<_>| result.as_ref().err().and_then(DatabaseFault::of);
+        if matches!(fault(&connected), Some(AccessDenied | TlsFailed)) {
             let _ = timeout(READ_TIMEOUT, self.read(true)).await;
             let now = self.target();
             if !now.is_same(&tried) {
@@ -134,7 +134,7 @@ impl Login {
         }
         let mut state = self.state();
         if let Err(error) = &connected
-            && Refusal::cause(error) == Some(RefusalCause::Login(Trouble::AccessDenied))
+            && Refusal::cause(error) == Some(RefusalCause::Login(AccessDenied))
             && tried.is_same(&state.target)
         {
             state.denied = Some((Instant::now(), error.to_string()));
@@ -285,7 +285,7 @@ mod tests {
         write("mysql://u@h/d");
         let path = file.path().to_str().unwrap();
         let config = Config::parse_from(["chat-server", "--database-url-file", path]);
-        let login = Login::new(&DatabaseUrl::of(&config).unwrap()).unwrap();
+        let login = Login::new(&config.database_url().unwrap()).unwrap();
         let tried = login.target();
         let error = io::Error::from(io::ErrorKind::InvalidData).into();
         for _ in 0..2 {

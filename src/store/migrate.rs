@@ -1,6 +1,6 @@
 //! What the two databases' migrations have in common.
 
-use super::error::Trouble;
+use super::error::DatabaseFault;
 use sqlx::{
     SqlSafeStr,
     migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator},
@@ -65,7 +65,7 @@ impl Applied {
         if migrations.is_empty() {
             // Another application's may have other columns.
             let old = match read_list(OLD_LIST, connection).await {
-                Err(error) if Trouble::of(&error).is_none() => Vec::new(),
+                Err(error) if DatabaseFault::of(&error).is_none() => Vec::new(),
                 old => old?,
             };
             let is_ours =
@@ -133,7 +133,9 @@ async fn read_list<C: Migrate>(
 ) -> sqlx::Result<Vec<AppliedMigration>> {
     match connection.list_applied_migrations(list).await {
         // Nothing was ever migrated.
-        Err(error) if Trouble::of_migration(&error) == Trouble::NotMigrated => Ok(Vec::new()),
+        Err(error) if DatabaseFault::of_migration(&error) == DatabaseFault::NotMigrated => {
+            Ok(Vec::new())
+        }
         applied => applied.map_err(flatten),
     }
 }
@@ -147,7 +149,7 @@ pub async fn create_list<C: Migrate>(connection: &mut C) -> sqlx::Result<()> {
 pub fn tables_exist(result: sqlx::Result<()>) -> sqlx::Result<bool> {
     match result {
         Ok(()) => Ok(true),
-        Err(error) if Trouble::of(&error) == Some(Trouble::NotMigrated) => Ok(false),
+        Err(error) if DatabaseFault::of(&error) == Some(DatabaseFault::NotMigrated) => Ok(false),
         Err(error) => Err(error),
     }
 }

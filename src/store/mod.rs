@@ -41,17 +41,16 @@ mod transaction;
 mod watch;
 
 pub use database::PoolUse;
-pub use distance::Distance;
-pub use error::{StoreError, Trouble};
+pub use error::{DatabaseFault, StoreError};
 pub use location::Location;
 pub use page::Page;
 pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
 
 use crate::{
+    config::DatabaseUrl,
     config::Migrate,
-    database_url::DatabaseUrl,
-    health::Health,
     message::{Message, MessageId, NewMessage},
+    readiness::Readiness,
 };
 use attempts::Attempts;
 use database::{Database, Purpose};
@@ -90,7 +89,7 @@ pub enum Posted {
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    health: Arc<Health>,
+    health: Arc<Readiness>,
     posts: Calls<NewMessage, Posted>,
     latest: Calls<(), Arc<Latest>>,
     first_users: Calls<(), Arc<FirstNames>>,
@@ -104,9 +103,8 @@ impl Store {
     ///
     /// # Errors
     /// When the URL is not that of a database of ours.
-    pub fn new(options: &StoreOptions<'_>, health: Arc<Health>) -> anyhow::Result<Self> {
-        let distance = Arc::clone(&health.distance);
-        let database = Database::new(options.url, options.connections_max, distance)?;
+    pub fn new(options: &StoreOptions<'_>, health: Arc<Readiness>) -> anyhow::Result<Self> {
+        let database = Database::new(options.url, options.connections_max)?;
         let tasks = TaskTracker::new();
         let shared = || (database.session(Purpose::SharedReads), Arc::clone(&health));
         let (session, its_health) = shared();
@@ -180,8 +178,8 @@ impl Store {
             .await
     }
 
-    /// The inboxes: name, calls that wait or are being served, and how many may.
-    pub fn inboxes(&self) -> [(&'static str, usize, Option<usize>); 3] {
+    /// The queues: name, calls that wait or are being served, and how many may.
+    pub fn queues(&self) -> [(&'static str, usize, Option<usize>); 3] {
         [
             ("posts", self.posts.waiting(), Some(self.posts.limit)),
             (LatestMessages::NAMES.1, self.latest.waiting(), None),

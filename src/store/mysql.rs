@@ -3,7 +3,7 @@
 use super::{
     database::{PoolUse, Purpose, STATEMENT_TIMEOUT},
     distance::{Distance, within},
-    error::Trouble,
+    error::DatabaseFault,
     lease::Lease,
     limits::Limits,
     login::Login,
@@ -13,7 +13,10 @@ use super::{
     queries, schema,
     sequence::{self, Ids},
 };
-use crate::{config::Migrate, database_url::DatabaseUrl, message::MessageId};
+use crate::{
+    config::{DatabaseUrl, Migrate},
+    message::MessageId,
+};
 use sqlx::{MySqlConnection, mysql::MySqlConnectOptions, query, query_scalar};
 use std::{
     sync::{
@@ -45,11 +48,8 @@ pub struct MySql {
 }
 
 impl MySql {
-    pub fn new(
-        url: &DatabaseUrl,
-        connections_max: u32,
-        distance: Arc<Distance>,
-    ) -> anyhow::Result<Self> {
+    pub fn new(url: &DatabaseUrl, connections_max: u32) -> anyhow::Result<Self> {
+        let distance = Arc::<Distance>::default();
         Ok(Self {
             pool: Pool::new(Login::new(url)?, connections_max, Arc::clone(&distance)),
             distance,
@@ -173,7 +173,8 @@ impl MySql {
 
     async fn connect_or_create(&self, migrate: Migrate) -> sqlx::Result<MySqlConnection> {
         let connected = self.pool.login.connect().await;
-        let missing = |error: &sqlx::Error| Trouble::of(error) == Some(Trouble::DatabaseMissing);
+        let missing =
+            |error: &sqlx::Error| DatabaseFault::of(error) == Some(DatabaseFault::DatabaseMissing);
         if migrate == Migrate::Off || !connected.as_ref().is_err_and(missing) {
             return connected;
         }

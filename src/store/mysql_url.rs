@@ -1,6 +1,6 @@
 //! Reading a MySQL URL. What cannot be used in it is named; its user and password never are.
 
-use crate::setting;
+use crate::config::setting;
 use anyhow::{Context, anyhow, bail, ensure};
 use log::LevelFilter;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};

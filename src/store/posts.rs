@@ -4,14 +4,14 @@
 use super::{
     Posted,
     attempts::Attempts,
-    error::{InsertError, StoreError, Trouble, is_unique_violation},
+    error::{DatabaseFault, InsertError, StoreError, is_unique_violation},
     inbox::{Call, Serve, operation},
     session::Session,
     transaction,
 };
 use crate::{
-    health::Health,
     message::{Message, NewMessage},
+    readiness::Readiness,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
@@ -31,14 +31,14 @@ type PostCall = Call<NewMessage, Posted>;
 #[derive(Debug)]
 pub struct Posts {
     session: Session,
-    health: Arc<Health>,
+    health: Arc<Readiness>,
     names: KnownNames,
     /// The changes of the database's state before which all this was learnt.
     changes: u64,
 }
 
 impl Posts {
-    pub fn new(session: Session, health: Arc<Health>) -> Self {
+    pub fn new(session: Session, health: Arc<Readiness>) -> Self {
         Self { session, health, names: KnownNames::default(), changes: 0 }
     }
 
@@ -144,7 +144,7 @@ impl Serve<NewMessage, Posted> for Posts {
     /// What fails for good is split until the message that is at fault fails alone. What meets a
     /// lock on a user's name is split by user and comes last.
     async fn serve(&mut self, waiting: &mut VecDeque<PostCall>) {
-        if self.health.has_changed_since(&mut self.changes) {
+        if self.health.take_change(&mut self.changes) {
             self.rest();
         }
         let fitting = self.session.fitting(waiting.iter().map(|call| &call.question));
@@ -177,7 +177,7 @@ impl Serve<NewMessage, Posted> for Posts {
                         continue;
                     }
                     calls = by_user.pop().unwrap_or_default();
-                    StoreError::Unavailable(Trouble::Locked)
+                    StoreError::Unavailable(DatabaseFault::Locked)
                 }
                 Err(NotStored::Failed(error)) => error,
             };

@@ -2,25 +2,25 @@
 //! connection. What differs (connecting, creating, storing) is in `mysql.rs`, `transaction.rs` and
 //! `sqlite.rs`.
 
-use crate::telemetry::Statement;
+use crate::telemetry::Query;
 
-pub const MESSAGES_BY_DEDUP: Statement = Statement::select(
+pub const MESSAGES_BY_DEDUP: Query = Query::select(
     "messages",
     "select dedup, id, user, text, created_at from messages where dedup in (?)",
 );
-pub const NEWEST_MESSAGES: Statement = Statement::select(
+pub const NEWEST_MESSAGES: Query = Query::select(
     "messages",
     "select id, user, text, created_at from messages \
      where id > ? and id < ? order by id desc limit ?",
 );
-pub const OLDEST_MESSAGES: Statement = Statement::select(
+pub const OLDEST_MESSAGES: Query = Query::select(
     "messages",
     "select id, user, text, created_at from messages where id > ? order by id limit ?",
 );
-pub const MESSAGE_BY_ID: Statement =
-    Statement::select("messages", "select id, user, text, created_at from messages where id = ?");
-pub const USERS_AFTER: Statement =
-    Statement::select("users", "select name from users where name > ? order by name limit ?");
+pub const MESSAGE_BY_ID: Query =
+    Query::select("messages", "select id, user, text, created_at from messages where id = ?");
+pub const USERS_AFTER: Query =
+    Query::select("users", "select name from users where name > ? order by name limit ?");
 
 macro_rules! queries {
     ($module:ident, $database:ty, $row:ty) => {

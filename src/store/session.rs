@@ -3,7 +3,7 @@
 use super::{
     database::{Database, Purpose},
     distance::within,
-    error::{InsertError, Trouble},
+    error::{DatabaseFault, InsertError},
     kept::Kept,
     limits::Limits,
     page::Page,
@@ -31,7 +31,7 @@ pub struct Inserted {
 
 /// What metrics and traces call an error.
 fn kind_of(error: &sqlx::Error) -> &'static str {
-    Trouble::of(error).map_or("_OTHER", Trouble::as_str)
+    DatabaseFault::of(error).map_or("_OTHER", DatabaseFault::as_str)
 }
 
 fn count<'a, T>(rows: &'a T) -> usize

@@ -8,12 +8,11 @@ use super::{
     session::Session,
 };
 use crate::{
-    health::Health,
     message::{Message, MessageId},
-    rendering::Rendering,
+    readiness::Readiness,
 };
 use std::{collections::VecDeque, pin::pin, sync::Arc, time::Duration};
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 /// How many of the newest messages a shared read has.
@@ -27,24 +26,11 @@ pub const NAMES_MAX: u32 = 1_001;
 /// changes by hand is gone within this time.
 const READ_ALL_EVERY: Duration = Duration::from_secs(1);
 
-/// What a read found, and the rendering that all who asked share.
-#[derive(Debug)]
-pub struct Shared<T> {
-    pub found: T,
-    pub rendering: OnceCell<Rendering>,
-}
-
-impl<T> Shared<T> {
-    fn new(found: T) -> Arc<Self> {
-        Arc::new(Self { found, rendering: OnceCell::new() })
-    }
-}
-
 /// The newest messages, the newest first.
-pub type Latest = Shared<Vec<Arc<Message>>>;
+pub type Latest = Vec<Arc<Message>>;
 
 /// The first user names in byte order.
-pub type FirstNames = Shared<Vec<String>>;
+pub type FirstNames = Vec<String>;
 
 /// Something that can be read.
 pub trait Source: Send {
@@ -62,13 +48,13 @@ type ReadCall<S> = Call<(), Arc<<S as Source>::Found>>;
 
 pub struct SharedRead<S> {
     source: S,
-    health: Arc<Health>,
+    health: Arc<Readiness>,
     /// The changes of the database's state before which the source learnt what it knows.
     changes: u64,
 }
 
 impl<S: Source> SharedRead<S> {
-    pub const fn new(source: S, health: Arc<Health>) -> Self {
+    pub const fn new(source: S, health: Arc<Readiness>) -> Self {
         Self { source, health, changes: 0 }
     }
 
@@ -88,7 +74,7 @@ impl<S: Source> Serve<(), Arc<S::Found>> for SharedRead<S> {
 
     async fn serve(&mut self, waiting: &mut VecDeque<ReadCall<S>>) {
         let calls: Vec<_> = std::mem::take(waiting).into();
-        if self.health.has_changed_since(&mut self.changes) {
+        if self.health.take_change(&mut self.changes) {
             self.rest();
         }
         let deadline = calls.iter().map(|call| call.deadline).max().unwrap_or_else(Instant::now);
@@ -125,8 +111,8 @@ impl LatestMessages {
     /// Takes in a page that is complete.
     fn all_read(&mut self, page: Vec<Message>) -> Arc<Latest> {
         let latest = match self.last.take() {
-            Some((last, _)) if is_same(&page, &last.found) => last,
-            _ => Shared::new(page.into_iter().map(Arc::new).collect()),
+            Some((last, _)) if is_same(&page, &last) => last,
+            _ => Arc::new(page.into_iter().map(Arc::new).collect()),
         };
         self.last = Some((Arc::clone(&latest), Instant::now()));
         latest
@@ -140,7 +126,7 @@ impl Source for LatestMessages {
 
     async fn read(&mut self) -> sqlx::Result<Arc<Latest>> {
         if let Some((last, all_read_at)) = &mut self.last
-            && let Some(newest_known) = last.found.first()
+            && let Some(newest_known) = last.first()
             && all_read_at.elapsed() < READ_ALL_EVERY
         {
             let mut page = self.session.messages(newest(newest_known.id - 1)).await?;
@@ -152,8 +138,8 @@ impl Source for LatestMessages {
             if page.pop().as_ref() == Some(&**newest_known) {
                 if !page.is_empty() {
                     let new = page.into_iter().map(Arc::new);
-                    let old = last.found.iter().cloned();
-                    *last = Shared::new(new.chain(old).take(LATEST_MAX as usize).collect());
+                    let old = last.iter().cloned();
+                    *last = Arc::new(new.chain(old).take(LATEST_MAX as usize).collect());
                 }
                 return Ok(Arc::clone(last));
             }
@@ -197,8 +183,8 @@ impl Source for FirstUsers {
     async fn read(&mut self) -> sqlx::Result<Arc<FirstNames>> {
         let names = self.session.users("", NAMES_MAX).await?;
         let names = match self.last.take() {
-            Some(last) if last.found == names => last,
-            _ => Shared::new(names),
+            Some(last) if *last == names => last,
+            _ => Arc::new(names),
         };
         self.last = Some(Arc::clone(&names));
         Ok(names)

@@ -2,7 +2,7 @@
 
 use super::{
     database::Purpose,
-    error::{InsertError, Trouble},
+    error::{DatabaseFault, InsertError},
     kept::Kept,
     migrate::{self, Applied},
     queries, schema,
@@ -88,7 +88,7 @@ impl Sqlite {
             old.close().await;
         }
         if let Err(error) = self.check_tables().await
-            && Trouble::of(&error) == Some(Trouble::ForeignTables)
+            && DatabaseFault::of(&error) == Some(DatabaseFault::ForeignTables)
         {
             return Err(error);
         }

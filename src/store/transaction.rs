@@ -10,12 +10,12 @@
 //! all of them are hexadecimal: that has one meaning under every `sql_mode` and character set.
 
 use super::{
-    error::{InsertError, Trouble, is_unique_violation},
+    error::{DatabaseFault, InsertError, is_unique_violation},
     session::Inserted,
 };
 use crate::{
     message::{MessageId, NewMessage, USER_CHARS_MAX},
-    telemetry::Statement,
+    telemetry::Query,
 };
 use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
@@ -24,7 +24,7 @@ use std::{fmt::Write, time::Duration};
 use tokio::time::Instant;
 
 /// What traces show of it, on both databases.
-pub const INSERT: Statement = Statement {
+pub const INSERT: Query = Query {
     operation: "INSERT",
     table: "messages",
     text: "insert into messages (id, dedup, user, text, created_at) values (?, ?, ?, ?, ?)",
@@ -125,7 +125,7 @@ pub async fn insert(
     let collided = is_unique_violation(&error);
     competition.until = collided.then(|| Instant::now() + TURNS_FOR);
     let waited_for_name = !new_names.is_empty() && statement == NAMES;
-    if waited_for_name && Trouble::of(&error) == Some(Trouble::Locked) {
+    if waited_for_name && DatabaseFault::of(&error) == Some(DatabaseFault::Locked) {
         return Err(InsertError::NameLocked(error));
     }
     if collided && !take_turns && new_names.is_empty() {

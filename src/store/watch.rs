@@ -1,7 +1,9 @@
 //! Keeps the database fit to serve: waits for it, creates and migrates it, looks after it, heals.
 
-use super::{database::Database, error::Trouble, location::Location, sqlite_file::beyond_repair};
-use crate::{config::Migrate, health::Health};
+use super::{
+    database::Database, error::DatabaseFault, location::Location, sqlite_file::beyond_repair,
+};
+use crate::{config::Migrate, readiness::Readiness};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
@@ -22,20 +24,20 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
 const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Returns only when the database has never served and no retry can help, with the reason.
-pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) -> String {
+pub async fn keep_ready(database: &Database, health: &Readiness, migrate: Migrate) -> String {
     let mut reminded = Instant::now();
     let mut limits = Vec::new();
     loop {
-        match prepare(database, health, migrate).await {
+        match prepare(database, migrate).await {
             Ok(()) => {
                 if health.set_database(None) {
                     info!("The database is ready");
                 }
                 note_limits(database, &mut limits);
-                let cause = watch(database, health, &mut limits).await;
-                let trouble = Trouble::of_look(&cause);
-                health.set_database(Some(trouble));
-                log(&Location::of(database), trouble, &cause, "The database does not serve");
+                let cause = watch(database, &mut limits).await;
+                let fault = DatabaseFault::of_look(&cause);
+                health.set_database(Some(fault));
+                log(&Location::of(database), fault, &cause, "The database does not serve");
                 reminded = Instant::now();
             }
             Err(cause) => {
@@ -43,9 +45,9 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
                 if never_served && let Some(reason) = beyond_repair(database, &cause) {
                     return reason;
                 }
-                let trouble = Trouble::of_look(&cause);
-                if health.set_database(Some(trouble)) || reminded.elapsed() > REMINDER_INTERVAL {
-                    log(&Location::of(database), trouble, &cause, "Waiting for the database");
+                let fault = DatabaseFault::of_look(&cause);
+                if health.set_database(Some(fault)) || reminded.elapsed() > REMINDER_INTERVAL {
+                    log(&Location::of(database), fault, &cause, "Waiting for the database");
                     reminded = Instant::now();
                 }
                 sleep(PROBE_INTERVAL).await;
@@ -54,9 +56,9 @@ pub async fn keep_ready(database: &Database, health: &Health, migrate: Migrate) 
     }
 }
 
-fn log(location: &Location, trouble: Trouble, cause: &sqlx::Error, message: &str) {
+fn log(location: &Location, fault: DatabaseFault, cause: &sqlx::Error, message: &str) {
     error!(
-        db.trouble = trouble.as_str(),
+        db.fault = fault.as_str(),
         server.address = location.address,
         server.port = location.port,
         db.namespace = location.namespace,
@@ -66,24 +68,24 @@ fn log(location: &Location, trouble: Trouble, cause: &sqlx::Error, message: &str
 }
 
 /// Succeeds only when the tables can be read.
-async fn prepare(database: &Database, health: &Health, migrate: Migrate) -> sqlx::Result<()> {
+async fn prepare(database: &Database, migrate: Migrate) -> sqlx::Result<()> {
     database.prepare(migrate).await?;
-    look(database, health).await
+    look(database).await
 }
 
 /// Returns when the database does not serve any more, with the reason.
-async fn watch(database: &Database, health: &Health, limits: &mut Vec<String>) -> sqlx::Error {
+async fn watch(database: &Database, limits: &mut Vec<String>) -> sqlx::Error {
     loop {
         sleep(PROBE_INTERVAL).await;
-        if look(database, health).await.is_err() {
+        if look(database).await.is_err() {
             sleep(SECOND_LOOK_AFTER).await;
-            if let Err(error) = look(database, health).await {
+            if let Err(error) = look(database).await {
                 return error;
             }
         }
         note_limits(database, limits);
         // The next time will do as well.
-        database.look_after(probe_timeout(health)).await.ok();
+        database.look_after(probe_timeout(database)).await.ok();
     }
 }
 
@@ -96,10 +98,10 @@ fn note_limits(database: &Database, known: &mut Vec<String>) {
     *known = warnings;
 }
 
-async fn look(database: &Database, health: &Health) -> sqlx::Result<()> {
-    database.probe(probe_timeout(health)).await
+async fn look(database: &Database) -> sqlx::Result<()> {
+    database.probe(probe_timeout(database)).await
 }
 
-fn probe_timeout(health: &Health) -> Duration {
-    PROBE_TIMEOUT + health.distance.allowance()
+fn probe_timeout(database: &Database) -> Duration {
+    PROBE_TIMEOUT + database.allowance()
 }

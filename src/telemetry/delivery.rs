@@ -1,7 +1,7 @@
 //! Says once that a collector takes nothing, and when it does again. The SDK says it for each
 //! batch, without an address.
 
-use super::{backlog::Backlog, transport::setting};
+use super::{backlog::Backlog, variables::setting};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,

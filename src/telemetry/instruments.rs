@@ -1,5 +1,5 @@
 //! The metrics that are recorded into. What can be read when it is asked for (connections, queues,
-//! memory) is observed where it is kept, by callbacks on [`meter`].
+//! memory) is observed in `gauges.rs`.
 
 use opentelemetry::{
     global,
@@ -32,7 +32,7 @@ static APDEX_T: OnceLock<Duration> = OnceLock::new();
 pub struct Instruments {
     pub request_duration: Histogram<f64>,
     pub batch_size: Histogram<u64>,
-    pub statement_duration: Histogram<f64>,
+    pub query_duration: Histogram<f64>,
 }
 
 pub fn meter() -> Meter {
@@ -61,7 +61,7 @@ pub fn instruments() -> &'static Instruments {
                 .with_description("Requests that one database operation served")
                 .with_boundaries(BATCH_REQUESTS.to_vec())
                 .build(),
-            statement_duration: meter
+            query_duration: meter
                 .f64_histogram("db.client.operation.duration")
                 .with_unit("s")
                 .with_description("Time of a database call")

@@ -1,51 +1,57 @@
-//! What an operator sees: metrics, traces and the log.
-//!
-//! - `log.rs`, `line.rs`: the log on standard error, each line with the ids of its trace;
-//!   `throttle.rs`: not more of it than a disk holds
-//! - `otlp.rs`: what is sent to a collector, as the `OTEL_*` variables say; `transport.rs` and
-//!   `http.rs`: how; `backlog.rs`: not more than it takes; `delivery.rs`: whether it arrives;
-//!   `variables.rs`: values that the SDK passes over
-//! - `instruments.rs`, `observe.rs`: the metrics that are recorded into, and the ones that are read
-//! - `exchange.rs` with `series.rs`, `operation.rs`, `statement.rs`: how a request, an operation
-//!   for many requests and a database call are measured; `spans.rs`: how they are traced
-//! - `excerpt.rs`: what a client sent, where others read it
-//! - `host.rs`, `totals.rs`, `response_times.rs`, `stats.rs`: processor and memory; the counts and
-//!   the percentiles of the last fifteen minutes
+//! What an operator sees: metrics, traces and the log. How things are recorded and sent; what there
+//! is to be seen is up to the modules above.
 //!
 //! docs/observability.md has every name, and a test keeps it true.
 
-mod backlog;
-mod delivery;
-mod excerpt;
-mod exchange;
-mod host;
-mod http;
-mod instruments;
-mod line;
+// One request, one batch of requests, one database call: each measured and traced.
+mod request;
+
+mod batch;
+
+mod query;
+
+mod trace_context;
+
+// The log on standard error: each line with its ids, and not more of them than a disk holds.
 mod log;
-mod observe;
-mod operation;
-mod otlp;
-mod response_times;
-mod series;
-mod spans;
-mod statement;
-mod stats;
+
+mod line;
+
 mod throttle;
-mod totals;
+
+// What is sent to a collector, and whether it arrives.
+mod otlp;
+
+mod delivery;
+
+mod backlog;
+
 mod transport;
+
+mod http_client;
+
 mod variables;
 
+// The metrics that are recorded into.
+mod series;
+
+mod instruments;
+
+mod response_times;
+
+mod excerpt;
+
+pub use backlog::skipped_traces;
+pub use batch::batch;
 pub use excerpt::excerpt;
-pub use exchange::Exchange;
+pub use instruments::{apdex_seconds, meter};
 pub use log::fatal;
-pub use observe::observe;
-pub use operation::operation;
 pub use otlp::instance;
-pub use spans::{current as current_span, trace_id, trace_id_of_caller};
-pub use statement::{Statement, observed};
-pub use stats::{Point, STEP, Stats, Window};
-pub use throttle::{Kind, admits};
+pub use query::{Query, observed};
+pub use request::{ActiveRequest, active_requests};
+pub use response_times::ResponseTimes;
+pub use throttle::{Kind, admits, left_out_lines};
+pub use trace_context::{current_span, trace_id, trace_id_of_caller};
 
 use crate::config::Config;
 use anyhow::Context;
@@ -55,7 +61,7 @@ use opentelemetry_sdk::{
 };
 use prometheus::Registry;
 use std::{sync::mpsc, thread, time::Duration};
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 
 /// How long stopping waits for a collector to take what is left. Each signal has a thread of its
 /// own, because the SDK's shutdown blocks, for five seconds and more.
@@ -70,6 +76,8 @@ pub struct Telemetry {
     logs: Option<SdkLoggerProvider>,
     /// Writes the last lines when it is dropped.
     lines: WorkerGuard,
+    /// Counts the lines that were lost because the reader of standard error stands still.
+    pub lost_lines: ErrorCounter,
 }
 
 impl Telemetry {
@@ -90,7 +98,6 @@ impl Telemetry {
         let registry = Registry::new();
         let metrics = metrics(&registry, resource.clone(), wanted.metrics)?;
         global::set_meter_provider(metrics.clone());
-        throttle::observe_dropped_lines(lost_lines);
         tokio::spawn(throttle::keep_reporting());
         let traces = wanted.traces.then(|| otlp::traces(resource)).transpose()?;
         if let Some(traces) = &traces {
@@ -98,7 +105,7 @@ impl Telemetry {
             global::set_tracer_provider(traces.clone());
         }
         instruments::set_apdex_t(config.apdex_t);
-        Ok(Self { registry, metrics, traces, logs, lines })
+        Ok(Self { registry, metrics, traces, logs, lines, lost_lines })
     }
 
     /// Sends what is left. Blocks, for [`FLUSH_TIMEOUT`] at most.

@@ -7,8 +7,8 @@
 use super::{
     backlog::{self, Admission, Backlog},
     delivery::Reported,
-    transport::{Transport, setting},
-    variables::is_name,
+    transport::Transport,
+    variables::{is_name, setting, variable},
 };
 use anyhow::{Context, bail};
 use opentelemetry::{
@@ -25,7 +25,7 @@ use opentelemetry_sdk::{
     resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
     trace::{BatchConfigBuilder, BatchSpanProcessor, Config, SdkTracerProvider},
 };
-use std::{env, sync::LazyLock};
+use std::sync::LazyLock;
 use sysinfo::System;
 use uuid::Uuid;
 
@@ -77,12 +77,6 @@ impl Wanted {
         };
         Ok(Self { traces: wanted("TRACES")?, metrics: wanted("METRICS")?, logs: wanted("LOGS")? })
     }
-}
-
-/// A variable that is set to nothing counts as not set.
-#[expect(clippy::disallowed_methods, reason = "these are OpenTelemetry's settings, not ours")]
-pub fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// This process. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word; manifests

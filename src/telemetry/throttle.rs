@@ -1,8 +1,6 @@
 //! Bounds the lines that clients or a failing dependency can cause without end: of each kind, a few
 //! are written and the others counted.
 
-use super::instruments::meter;
-use opentelemetry::KeyValue;
 use std::{
     collections::HashMap,
     sync::{LazyLock, Mutex, PoisonError},
@@ -10,7 +8,6 @@ use std::{
 };
 use tokio::time::sleep;
 use tracing::{Level, debug, error, warn};
-use tracing_appender::non_blocking::ErrorCounter;
 
 /// Lines of one kind that can be written at once. Enough to see what happens; each later second
 /// adds one, so that an outage of hours stays far below the 10 MiB at which Kubernetes rotates.
@@ -80,18 +77,9 @@ pub fn report() {
     }
 }
 
-/// Makes visible how many lines are missing, also those that `buffer` had no room for.
-pub fn observe_dropped_lines(buffer: ErrorCounter) {
-    let reason = |reason| [KeyValue::new("chat.log.reason", reason)];
-    meter()
-        .u64_observable_counter("chat.log.lines.dropped")
-        .with_unit("{line}")
-        .with_description("Lines of the log that were not written")
-        .with_callback(move |observer| {
-            observer.observe(THROTTLE.left_out_ever(), &reason("repeated"));
-            observer.observe(buffer.dropped_lines() as u64, &reason("buffer_full"));
-        })
-        .build();
+/// How many lines were ever left out.
+pub fn left_out_lines() -> u64 {
+    THROTTLE.left_out_ever()
 }
 
 impl Throttle {

@@ -1,8 +1,8 @@
 //! How a collector is reached, signal by signal, as far as the SDK leaves that out: which protocols
 //! there are, and whose certificates are trusted.
 
-use super::{http, otlp::variable};
-use crate::setting::read;
+use super::{http_client, variables::setting};
+use crate::config::setting::read;
 use anyhow::{Context, bail};
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use reqwest::blocking;
@@ -50,13 +50,6 @@ impl Transport {
                 None => tls,
             }));
         }
-        Ok(Self::Http(http::client(signal, certificate.as_deref())?))
+        Ok(Self::Http(http_client::client(signal, certificate.as_deref())?))
     }
-}
-
-/// A variable for one signal, or else for all: its name and its value.
-pub fn setting(signal: &str, name: &str) -> Option<(String, String)> {
-    let names =
-        [format!("OTEL_EXPORTER_OTLP_{signal}_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")];
-    names.into_iter().find_map(|name| variable(&name).map(|value| (name, value)))
 }

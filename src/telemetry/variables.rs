@@ -1,6 +1,6 @@
-//! Values of `OTEL_*` variables that the SDK would pass over, most of them in silence.
+//! The `OTEL_*` variables: how they are read, and which values the SDK would pass over, most of
+//! them in silence.
 
-use super::otlp::variable;
 use std::env;
 
 /// What a value must be.
@@ -82,6 +82,19 @@ impl Rule {
             Self::OneOf(values) => format!("one of {}", values.join(", ")),
         }
     }
+}
+
+/// A variable that is set to nothing counts as not set.
+#[expect(clippy::disallowed_methods, reason = "these are OpenTelemetry's settings, not ours")]
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A variable for one signal, or else for all: its name and its value.
+pub fn setting(signal: &str, name: &str) -> Option<(String, String)> {
+    let names =
+        [format!("OTEL_EXPORTER_OTLP_{signal}_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")];
+    names.into_iter().find_map(|name| variable(&name).map(|value| (name, value)))
 }
 
 /// Whether an attribute can be a label of `target_info`: with another one, Prometheus could read

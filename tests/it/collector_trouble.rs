@@ -1,4 +1,4 @@
-//! A collector that is away, silent or broken is no trouble of the server's.
+//! A collector that is away, silent or broken is no fault of the server's.
 
 use crate::{
     collector::{Collector, Received},

@@ -50,7 +50,7 @@ async fn a_limit_that_is_reached_is_told_from_a_database_that_is_unreachable() {
     })
     .await;
     let names_limit = |line: &serde_json::Value| {
-        line["db.trouble"] == "limit_reached"
+        line["db.fault"] == "limit_reached"
             && line["cause"].to_string().contains("max_prepared_stmt_count")
     };
     eventually("the log names it", || async { server.log().iter().any(names_limit) }).await;

@@ -1,7 +1,7 @@
 //! The error contract, for our own errors and for the framework's.
 
 use crate::harness::{TestApp, problem, refusal};
-use chat_server::api::Code;
+use chat_server::problem::Code;
 use reqwest::Method;
 use serde_json::json;
 

@@ -120,7 +120,7 @@ async fn with_migrate_off_a_file_that_is_absent_is_waited_for_and_not_created() 
         || server.log().into_iter().find(|line| line["message"] == "Waiting for the database");
     eventually("the log says so", || async { waiting().is_some() }).await;
     let waiting = waiting().unwrap();
-    assert_eq!(waiting["db.trouble"], "database_missing", "{waiting}");
+    assert_eq!(waiting["db.fault"], "database_missing", "{waiting}");
     let cause = waiting["cause"].to_string();
     assert!(cause.contains("chat.db does not exist, and MIGRATE=off"), "{waiting}");
     assert!(!database.path().exists());
@@ -153,7 +153,7 @@ async fn room_on_the_disk_is_waited_for() {
         || server.log().into_iter().find(|line| line["message"] == "Waiting for the database");
     eventually("the log says so", || async { waiting().is_some() }).await;
     let waiting = waiting().unwrap();
-    assert_eq!(waiting["db.trouble"], "full", "{waiting}");
+    assert_eq!(waiting["db.fault"], "full", "{waiting}");
     assert_eq!(waiting["db.namespace"], database.path().to_str().unwrap(), "{waiting}");
     server.set_file_limit("unlimited").await;
     server.wait_until_ready().await;

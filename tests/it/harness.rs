@@ -4,7 +4,7 @@
 use chat_server::{
     app::{self, Listeners},
     config::Config,
-    database_url::DatabaseUrl,
+    config::DatabaseUrl,
 };
 use clap::Parser;
 use prometheus::Registry;
@@ -154,7 +154,7 @@ impl TestApp {
     pub fn begin(url: &str, flags: &[&str]) -> Self {
         let fixed = ["chat-server", "--listen-addr", "127.0.0.1:0", "--database-url", url];
         let config = Config::parse_from(fixed.iter().chain(flags));
-        let url = DatabaseUrl::of(&config).unwrap();
+        let url = config.database_url().unwrap();
         let listeners = Listeners::bind(&config).unwrap();
         let (address, ops_address) = (listeners.public_addr().unwrap(), listeners.ops_addr());
         let (stop, stopped) = oneshot::channel::<()>();

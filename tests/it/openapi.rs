@@ -1,7 +1,7 @@
 //! The OpenAPI document is what the server does, and the pages work without the internet.
 
 use crate::harness::TestApp;
-use chat_server::api::{self, Code};
+use chat_server::{api, problem::Code};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

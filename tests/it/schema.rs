@@ -84,8 +84,7 @@ async fn tables_of_another_application_are_refused_in_one_line_and_left_alone() 
         .await;
         careful.stop().await;
         let log = server.log();
-        let told: Vec<_> =
-            log.iter().filter(|line| line["db.trouble"] == "foreign_tables").collect();
+        let told: Vec<_> = log.iter().filter(|line| line["db.fault"] == "foreign_tables").collect();
         let cause = told[0]["cause"].as_str().unwrap();
         let name = database.url.path().rsplit('/').next().unwrap();
         assert!(cause.contains(name) && cause.contains(&format!("would be: {table};")), "{cause}");

@@ -6,8 +6,8 @@ use crate::{
     process::Process,
 };
 use chat_server::{
-    connection::{self, Patience},
-    health::Health,
+    http::{Timeouts, connection},
+    readiness::Readiness,
 };
 use poem::Response;
 use std::{
@@ -89,10 +89,10 @@ async fn no_408_stands_in_the_middle_of_a_response_that_its_client_does_not_read
     let address = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
         let (stream, peer) = listener.accept().await.unwrap();
-        let answer = |_| ready(Response::from("x".repeat(60_000)));
+        let answer = |_| ready(Ok(Response::from("x".repeat(60_000))));
         let (head, idle) = (Duration::from_millis(100), Duration::from_secs(1));
-        let (health, patience) = (Health::default(), Patience { head, idle });
-        connection::serve(stream, peer, answer, &health, true, patience, pending()).await.is_some()
+        let (readiness, timeouts) = (Readiness::default(), Timeouts { head, idle });
+        connection::run(stream, peer, answer, &readiness, true, timeouts, pending()).await.is_some()
     });
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();

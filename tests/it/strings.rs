@@ -4,7 +4,7 @@
 use crate::harness::TestApp;
 use reqwest::Method;
 
-/// Every kind of trouble that a text is known to make, in our own words.
+/// Every kind of fault that a text is known to make, in our own words.
 fn naughty() -> Vec<String> {
     let mut texts: Vec<String> = [
         // Markup and scripts.

@@ -82,6 +82,72 @@ fn sql_is_only_in_the_store() {
     }
 }
 
+/// Folders of `src/` whose modules need not be in the order of their layers.
+const WITHOUT_LAYERS: [&str; 1] = ["store"];
+
+/// The modules of a folder of `src/`, as it lists them, but not those that only tests have.
+fn modules(folder: &str) -> Vec<String> {
+    let file = if folder.is_empty() { "lib.rs".into() } else { format!("{folder}/mod.rs") };
+    let text = std::fs::read_to_string(root().join("src").join(file)).unwrap();
+    let text = text.replace("#[cfg(test)]\nmod ", "");
+    let names = text.lines().map(|line| line.trim_start_matches("pub ").strip_prefix("mod "));
+    names.filter_map(|name| Some(name?.strip_suffix(';')?.to_owned())).collect()
+}
+
+/// Takes in the paths that a tree such as `a::{b, c::d}` means; returns what follows it.
+fn expand<'a>(tree: &'a str, start: &str, paths: &mut Vec<String>) -> &'a str {
+    if let Some(mut rest) = tree.strip_prefix('{') {
+        while !rest.starts_with('}') {
+            let next = expand(rest.trim_start(), start, paths);
+            rest = next[next.find([',', '}']).unwrap()..].trim_start_matches(',').trim_start();
+        }
+        return &rest[1..];
+    }
+    let end = tree.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(tree.len());
+    let path = format!("{start}{}", &tree[..end]);
+    if let Some(rest) = tree[end..].strip_prefix("::") {
+        return expand(rest, &format!("{path}/"), paths);
+    }
+    paths.push(path);
+    &tree[end..]
+}
+
+/// Whether a module stands below what it names, or beside it without an order.
+fn climbs(module: &str, path: &str) -> bool {
+    let (from, to): (Vec<_>, Vec<_>) = (module.split('/').collect(), path.split('/').collect());
+    let depth = from.iter().zip(&to).take_while(|(from, to)| from == to).count();
+    let folder = from[..depth].join("/");
+    if depth == from.len() || WITHOUT_LAYERS.contains(&&*folder) {
+        return false;
+    }
+    let place = |name: Option<&&str>| modules(&folder).iter().position(|it| Some(&&**it) == name);
+    // What is no module of the folder is what its `mod.rs` defines, which is above all of them.
+    place(to.get(depth)) < place(from.get(depth))
+}
+
+#[test]
+fn modules_import_only_what_stands_below_them() {
+    let src = root().join("src");
+    let mut climbing = Vec::new();
+    for file in files(&src, "rs") {
+        let module = file.strip_prefix(&src).unwrap().with_extension("");
+        let module = module.to_str().unwrap().trim_end_matches("/mod");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap().lines();
+        let code: Vec<_> = code.filter(|line| !line.trim_start().starts_with("//")).collect();
+        let (code, parent) = (code.join("\n"), module.rsplit_once('/').map_or("", |it| it.0));
+        for (start, prefix) in [("crate::", String::new()), ("super::", format!("{parent}/"))] {
+            let mut paths = Vec::new();
+            for tree in code.split(start).skip(1) {
+                expand(tree, prefix.trim_start_matches('/'), &mut paths);
+            }
+            let up = paths.into_iter().filter(|path| climbs(module, path));
+            climbing.extend(up.map(|path| format!("{module} -> {path}")));
+        }
+    }
+    assert!(climbing.is_empty(), "{climbing:#?}");
+}
+
 /// The rest of the first line of a file that begins like this.
 fn value(file: &str, start: &str) -> String {
     let text = std::fs::read_to_string(root().join(file)).unwrap();

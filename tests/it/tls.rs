@@ -63,7 +63,7 @@ async fn a_certificate_that_is_not_trusted_is_told_from_a_server_that_is_unreach
         .await;
         eventually("the log says why", || async {
             let is_blamed = |line: &serde_json::Value| {
-                line["db.trouble"] == "tls_failed"
+                line["db.fault"] == "tls_failed"
                     && line["cause"].to_string().contains("invalid peer certificate")
             };
             server.log().iter().any(is_blamed)

@@ -58,7 +58,7 @@ async fn a_database_that_is_waited_for_is_named_again_and_again() {
     };
     eventually("it is repeated", || async { waiting().len() > 1 }).await;
     for line in waiting() {
-        assert_eq!(line["db.trouble"], "unreachable", "{line}");
+        assert_eq!(line["db.fault"], "unreachable", "{line}");
         let place = (&line["server.address"], &line["server.port"], &line["db.namespace"]);
         assert_eq!(place, (&json!("127.0.0.1"), &json!(1), &json!("talk")), "{line}");
         assert!(!line.to_string().contains("geheim"), "{line}");

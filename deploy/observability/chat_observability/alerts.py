@@ -131,8 +131,8 @@ def _apdex(objectives: Objectives) -> Alert:
 
 def _limits(x: Expressions) -> Iterator[Alert]:
     connections, most = (x.series(f"chat_server_connections{part}") for part in ("", "_limit"))
-    # One inbox has a limit; only that one is left by the division.
-    waiting, places = (x.series(f"chat_inbox_{part}") for part in ("waiting", "limit"))
+    # One queue has a limit; only that one is left by the division.
+    waiting, places = (x.series(f"chat_queue_{part}") for part in ("pending", "limit"))
     cpu = f"rate({x.series('process_cpu_time_seconds_total')}[{x.window}])"
     yield Alert(
         "ChatConnectionsNearLimit",

@@ -186,8 +186,8 @@ def _database(x: Expressions) -> list[Panel]:
     operation = "db_operation_name, db_collection_name"
     legend = "{{db_operation_name}} {{db_collection_name}}"
     took, size = "db_client_operation_duration_seconds", "chat_batch_size"
-    batches = x.rate(f"{size}_sum", by="chat_inbox")
-    operations = x.rate(f"{size}_count", by="chat_inbox")
+    batches = x.rate(f"{size}_sum", by="chat_queue_name")
+    operations = x.rate(f"{size}_count", by="chat_queue_name")
     pool = "db_client_connection_pool_name"
     state = "db_client_connection_state"
     return [
@@ -198,12 +198,12 @@ def _database(x: Expressions) -> list[Panel]:
               Query(x.rate(f"{took}_count", 'error_type!=""', by="error_type"),
                     "failed: {{error_type}}")),
         graph("Sharing factor", "Requests that one operation serves, on average.", "none",
-              Query(f"{batches}\n/\n({operations} > 0)", "{{chat_inbox}}")),
+              Query(f"{batches}\n/\n({operations} > 0)", "{{chat_queue_name}}")),
         graph("Batch size: 99 %", "99 % of the operations served no more requests.", "none",
-              Query(x.quantile_seconds(0.99, size, "chat_inbox"), "{{chat_inbox}}")),
-        graph("Waiting for the database", "Requests in each inbox, and its limit.", "short",
-              Query(x.sum(x.series("chat_inbox_waiting"), "chat_inbox"), "{{chat_inbox}}"),
-              Query(x.sum(x.series("chat_inbox_limit"), "chat_inbox"), "limit: {{chat_inbox}}")),
+              Query(x.quantile_seconds(0.99, size, "chat_queue_name"), "{{chat_queue_name}}")),
+        graph("Waiting for the database", "Requests in each queue, and its limit.", "short",
+              Query(x.sum(x.series("chat_queue_pending"), "chat_queue_name"), "{{chat_queue_name}}"),
+              Query(x.sum(x.series("chat_queue_limit"), "chat_queue_name"), "limit: {{chat_queue_name}}")),
         graph("Connections to the database", "Posts, shared reads and watching use the lanes.", "short",
               Query(x.sum(x.series("db_client_connection_count"), f"{pool}, {state}"),
                     f"{{{{{pool}}}}} {{{{{state}}}}}"),

@@ -25,14 +25,14 @@ const SPARE_MIN: u64 = 4;
 
 /// How many connections of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct ConnectionLimits {
     pub clients: usize,
     /// Clients that get the response that there is no place.
     pub refusals: usize,
     pub ops: usize,
 }
 
-impl Places {
+impl ConnectionLimits {
     /// Raises the number of files that this process may have open to what the settings need, or as
     /// far as the system allows, and divides what there is.
     ///
@@ -53,8 +53,8 @@ impl Places {
             "the system allows this process {allowed} open files, but it needs {least}: raise the \
              limit (ulimit -n {wanted}) or lower DATABASE_MAX_CONNECTIONS"
         );
-        let places = share(allowed - reserved, clients, ops);
-        let max_connections = places.clients;
+        let limits = share(allowed - reserved, clients, ops);
+        let max_connections = limits.clients;
         if (max_connections as u64) < clients {
             warn!(
                 allowed,
@@ -63,19 +63,19 @@ impl Places {
                 "Open files are limited: fewer connections than MAX_CONNECTIONS are served"
             );
         }
-        Ok(places)
+        Ok(limits)
     }
 }
 
 /// Clients get three quarters or more, once the others have their minimum.
-fn share(files: u64, clients: u64, ops: u64) -> Places {
+fn share(files: u64, clients: u64, ops: u64) -> ConnectionLimits {
     let others = (files / 4).max(2 * SPARE_MIN).min(REFUSALS_MAX + ops);
     let clients = clients.min(files - others);
     let others = files - clients;
     let ops = ops.min(others / 2);
     let refusals = REFUSALS_MAX.min(others - ops);
-    let count = |places: u64| usize::try_from(places).unwrap_or(usize::MAX);
-    Places { clients: count(clients), refusals: count(refusals), ops: count(ops) }
+    let count = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
+    ConnectionLimits { clients: count(clients), refusals: count(refusals), ops: count(ops) }
 }
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn files_are_shared_so_that_refusals_and_operations_always_have_some() {
         let of = |files, clients, ops| {
-            let Places { clients, refusals, ops } = share(files, clients, ops);
+            let ConnectionLimits { clients, refusals, ops } = share(files, clients, ops);
             (clients, refusals, ops)
         };
         assert_eq!(of(10_512, 10_000, OPS_MAX), (10_000, 256, 256));

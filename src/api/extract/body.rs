@@ -1,71 +1,24 @@
-//! Bodies: read under limits, rendered once.
+//! The bodies of requests, read under limits.
 
-use super::error::{ApiError, Code};
-use crate::{config::Config, rendering::json_line, telemetry::excerpt};
+use crate::{
+    config::Config,
+    problem::{ApiError, Code},
+    telemetry::excerpt,
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use mime::Mime;
 use poem::{
-    IntoResponse, Request, RequestBody, Response,
-    http::{HeaderMap, HeaderValue, header},
+    Request, RequestBody,
+    http::{HeaderMap, header},
 };
 use poem_openapi::{
     payload::{ParsePayload, Payload},
     registry::{MetaSchemaRef, Registry},
     types::Type,
 };
-use serde::Serialize;
 use std::{marker::PhantomData, time::Duration};
-use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
-
-/// How many headers an answer has at most, for one allocation instead of several.
-const HEADERS_MAX: usize = 10;
-
-/// A JSON body that is rendered already. `T` is only its schema.
-pub struct Rendered<T> {
-    body: Bytes,
-    schema: PhantomData<fn() -> T>,
-}
-
-impl<T> Rendered<T> {
-    /// # Errors
-    /// When the value has no JSON form, which is a bug.
-    pub fn new(value: &impl Serialize) -> Result<Self, ApiError> {
-        Ok(Self::from(json_line(value).map_err(ApiError::internal)?))
-    }
-}
-
-impl<T> From<Bytes> for Rendered<T> {
-    fn from(body: Bytes) -> Self {
-        Self { body, schema: PhantomData }
-    }
-}
-
-impl<T: Type> Payload for Rendered<T> {
-    const CONTENT_TYPE: &'static str = "application/json";
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Send> IntoResponse for Rendered<T> {
-    fn into_response(self) -> Response {
-        let mut response = Response::from(self.body);
-        let headers = response.headers_mut();
-        // Room for the ones that the endpoint and the envelope add.
-        headers.reserve(HEADERS_MAX);
-        let json = const { HeaderValue::from_static("application/json") };
-        headers.insert(header::CONTENT_TYPE, json);
-        headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-cache") });
-        response
-    }
-}
 
 /// What one request may cost.
 #[derive(Clone, Copy, Debug)]
@@ -191,53 +144,4 @@ fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
         excerpt(&coding)
     );
     Err(ApiError::content_coding(detail, "identity"))
-}
-
-/// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction. By hand,
-/// because a page has a hundred of them and the general way takes ten times as long.
-pub fn rfc3339_milliseconds<S: serde::Serializer>(
-    time: &OffsetDateTime,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let year = u16::try_from(time.year()).map_err(serde::ser::Error::custom)?;
-    for (end, number) in [
-        (4, year),
-        (7, u8::from(time.month()).into()),
-        (10, time.day().into()),
-        (13, time.hour().into()),
-        (16, time.minute().into()),
-        (19, time.second().into()),
-        (23, time.millisecond()),
-    ] {
-        put_digits(&mut text[..end], number);
-    }
-    serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
-}
-
-/// Writes a number over the zeros at the end.
-fn put_digits(text: &mut [u8], mut number: u16) {
-    for digit in text.iter_mut().rev().take_while(|byte| **byte == b'0') {
-        *digit += (number % 10) as u8;
-        number /= 10;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use time::macros::datetime;
-
-    #[test]
-    fn a_time_has_its_digits_where_rfc_3339_wants_them() {
-        for (time, text) in [
-            (datetime!(2026-11-22 10:00:00.123 UTC), r#""2026-11-22T10:00:00.123Z""#),
-            (datetime!(1970-01-01 00:00:00 UTC), r#""1970-01-01T00:00:00.000Z""#),
-            (datetime!(9999-12-31 23:59:59.999_999 UTC), r#""9999-12-31T23:59:59.999Z""#),
-        ] {
-            let mut json = Vec::new();
-            rfc3339_milliseconds(&time, &mut serde_json::Serializer::new(&mut json)).unwrap();
-            assert_eq!(str::from_utf8(&json).unwrap(), text);
-        }
-    }
 }

@@ -1,12 +1,12 @@
-//! The socket of a client connection: notes what the connection is doing, and leaves out what hyper
-//! says by itself.
+//! The socket of a client connection: tracks what the connection is doing, and leaves out what
+//! hyper says by itself.
 
-use crate::connection::Patience;
 use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -18,50 +18,59 @@ use tokio::{
 /// response of this server.
 const REFUSAL_BYTES_MAX: usize = 200;
 
+/// How long a connection may keep the server waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the first byte of a request's head to its last.
+    pub head: Duration,
+    /// Without a request, or without reading its answer.
+    pub idle: Duration,
+}
+
 /// What a connection is doing, and since when.
 #[derive(Clone, Copy, Debug)]
-pub enum Doing {
+pub enum Activity {
     /// Waiting for a request, or taking its answer; since the last sign of life.
     Idle(Instant),
     /// Sending a request's head; since its first byte.
-    Asking(Instant),
+    ReadingHead(Instant),
     /// Waiting for us. A handler has time limits of its own.
-    Served,
+    Handling,
 }
 
 #[derive(Clone, Debug)]
-pub struct Note(Arc<Mutex<Doing>>);
+pub struct SharedActivity(Arc<Mutex<Activity>>);
 
-impl Default for Note {
+impl Default for SharedActivity {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Doing::Idle(Instant::now()))))
+        Self(Arc::new(Mutex::new(Activity::Idle(Instant::now()))))
     }
 }
 
-impl Note {
-    pub fn get(&self) -> MutexGuard<'_, Doing> {
+impl SharedActivity {
+    pub fn get(&self) -> MutexGuard<'_, Activity> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When patience ends, if nothing changes.
-    pub fn deadline(&self, patience: Patience) -> Option<Instant> {
+    /// When the time is over, if nothing changes.
+    pub fn deadline(&self, timeouts: Timeouts) -> Option<Instant> {
         match *self.get() {
-            Doing::Idle(since) => Some(since + patience.idle),
-            Doing::Asking(since) => Some(since + patience.head),
-            Doing::Served => None,
+            Activity::Idle(since) => Some(since + timeouts.idle),
+            Activity::ReadingHead(since) => Some(since + timeouts.head),
+            Activity::Handling => None,
         }
     }
 }
 
-/// A socket that notes what passes through it, and leaves out what hyper says by itself.
-pub struct Watched {
+/// A socket that tracks what passes through it, and leaves out what hyper says by itself.
+pub struct TrackedSocket {
     stream: TcpStream,
-    note: Note,
+    activity: SharedActivity,
 }
 
-impl Watched {
-    pub const fn new(stream: TcpStream, note: Note) -> Self {
-        Self { stream, note }
+impl TrackedSocket {
+    pub const fn new(stream: TcpStream, activity: SharedActivity) -> Self {
+        Self { stream, activity }
     }
 
     pub fn into_inner(self) -> TcpStream {
@@ -69,15 +78,15 @@ impl Watched {
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        let mut doing = self.note.get();
-        if matches!((&result, *doing), (Poll::Ready(Ok(_)), Doing::Idle(_))) {
-            *doing = Doing::Idle(Instant::now());
+        let mut activity = self.activity.get();
+        if matches!((&result, *activity), (Poll::Ready(Ok(_)), Activity::Idle(_))) {
+            *activity = Activity::Idle(Instant::now());
         }
         result
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for TrackedSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -85,15 +94,15 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let mut doing = self.note.get();
-        if matches!(*doing, Doing::Idle(_)) && buffer.filled().len() > before {
-            *doing = Doing::Asking(Instant::now());
+        let mut activity = self.activity.get();
+        if matches!(*activity, Activity::Idle(_)) && buffer.filled().len() > before {
+            *activity = Activity::ReadingHead(Instant::now());
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for TrackedSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,13 +1,18 @@
 //! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
 
-use crate::setting::{
-    PublicUrl, address, bytes, count, duration, duration_or_none, file, log_filter, public_url,
-};
+mod database_url;
+
+pub mod setting;
+
+pub use database_url::DatabaseUrl;
+pub use setting::PublicUrl;
+
 use clap::{
     Arg, Command as Flags, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     error::ErrorKind,
 };
 use secrecy::SecretString;
+use setting::{address, bytes, count, duration, duration_or_none, file, log_filter, public_url};
 use std::{env, ffi::OsStr, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// A small chat server: people post short messages, everyone reads the latest ones.
@@ -151,6 +156,18 @@ pub enum LogFormat {
 }
 
 impl Config {
+    /// The database URL, whose parts may be in files.
+    ///
+    /// # Errors
+    /// When one of the files is not a regular file, and cannot be read.
+    pub fn database_url(&self) -> anyhow::Result<DatabaseUrl> {
+        DatabaseUrl::new(
+            self.database_url.as_ref(),
+            self.database_url_file.as_deref(),
+            self.database_password_file.as_deref(),
+        )
+    }
+
     /// The settings of this process.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The database URL, put together from the settings that hold it and its password.
 
-use crate::{config::Config, setting};
+use super::setting;
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -35,17 +35,20 @@ struct Source {
 impl DatabaseUrl {
     /// # Errors
     /// When one of the files is not a regular file, and cannot be read.
-    pub fn of(config: &Config) -> anyhow::Result<Self> {
-        let source = |setting, path: &Option<PathBuf>, what| {
-            path.clone().map(|path| Source::new(setting, path, what)).transpose()
+    pub fn new(
+        url: Option<&SecretString>,
+        file: Option<&Path>,
+        password_file: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let source = |setting, path: Option<&Path>, what| {
+            path.map(|path| Source::new(setting, path.to_owned(), what)).transpose()
         };
-        let file = source("DATABASE_URL_FILE", &config.database_url_file, "the database URL")?;
-        let password = &config.database_password_file;
+        let file = source("DATABASE_URL_FILE", file, "the database URL")?;
         Ok(Self {
             setting: file.as_ref().map_or("DATABASE_URL", |file| file.setting),
             file,
-            url: config.database_url.clone().unwrap_or_else(|| "sqlite://chat.db".into()),
-            password_file: source("DATABASE_PASSWORD_FILE", password, "the password")?,
+            url: url.cloned().unwrap_or_else(|| "sqlite://chat.db".into()),
+            password_file: source("DATABASE_PASSWORD_FILE", password_file, "the password")?,
         })
     }
 
@@ -123,6 +126,7 @@ fn with_password(setting: &str, url: &str, password: &str) -> anyhow::Result<Sec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use clap::Parser;
     use std::io::Write;
 
@@ -130,7 +134,7 @@ mod tests {
     fn a_password_is_not_printed() {
         let config = Config::parse_from(["chat-server", "--database-url", "mysql://u:geheim@h/d"]);
         assert!(!format!("{config:?}").contains("geheim"));
-        let url = DatabaseUrl::of(&config).unwrap();
+        let url = config.database_url().unwrap();
         assert!(!format!("{url:?}").contains("geheim"));
         assert!(url.read().unwrap().expose_secret().contains("geheim"));
     }
@@ -143,10 +147,7 @@ mod tests {
             let path = file.path().to_str().unwrap();
             let flags = ["--database-url", url, "--database-password-file", path];
             let config = Config::parse_from(["chat-server"].iter().chain(&flags));
-            DatabaseUrl::of(&config)
-                .unwrap()
-                .read()
-                .map(|it| Url::parse(it.expose_secret()).unwrap())
+            config.database_url().unwrap().read().map(|it| Url::parse(it.expose_secret()).unwrap())
         };
         let filled = url("mysql://chat@db/chat?ssl-mode=REQUIRED", " p@ss/w:rd?%41ö \r\n").unwrap();
         assert_eq!(filled.password(), Some("%20p%40ss%2Fw%3Ard%3F%2541%C3%B6%20"));

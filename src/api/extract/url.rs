@@ -1,7 +1,6 @@
 //! What stands in the URLs of requests, and what is said when it is wrong.
 
-use super::error::ApiError;
-use crate::{framing::is_encoded, message::MessageId, telemetry::excerpt};
+use crate::{http::is_encoded, message::MessageId, problem::ApiError, telemetry::excerpt};
 use percent_encoding::percent_decode_str;
 use poem::{Request, RequestBody};
 use poem_openapi::{
@@ -13,9 +12,9 @@ use std::borrow::Cow;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
-pub struct Whole<const MIN: i64, const MAX: i64>(pub i64);
+pub struct BoundedInt<const MIN: i64, const MAX: i64>(pub i64);
 
-impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
+impl<const MIN: i64, const MAX: i64> BoundedInt<MIN, MAX> {
     /// As a default.
     pub const fn greatest() -> Self {
         Self(MAX)
@@ -28,10 +27,10 @@ impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
 }
 
 /// Anything that can be an id: a number that no message has is no error.
-pub type Id = Whole<0, { MessageId::MAX }>;
+pub type Id = BoundedInt<0, { MessageId::MAX }>;
 
 // The trait is not imported: its `is_empty` would hide the one of strings.
-impl<const MIN: i64, const MAX: i64> types::Type for Whole<MIN, MAX> {
+impl<const MIN: i64, const MAX: i64> types::Type for BoundedInt<MIN, MAX> {
     const IS_REQUIRED: bool = true;
 
     type RawValueType = Self;
@@ -62,13 +61,13 @@ impl<const MIN: i64, const MAX: i64> types::Type for Whole<MIN, MAX> {
 }
 
 /// For the default value in the document.
-impl<const MIN: i64, const MAX: i64> ToJSON for Whole<MIN, MAX> {
+impl<const MIN: i64, const MAX: i64> ToJSON for BoundedInt<MIN, MAX> {
     fn to_json(&self) -> Option<serde_json::Value> {
         Some(self.0.into())
     }
 }
 
-impl<const MIN: i64, const MAX: i64> ParseFromParameter for Whole<MIN, MAX> {
+impl<const MIN: i64, const MAX: i64> ParseFromParameter for BoundedInt<MIN, MAX> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         // Without a sign, so that a number has one form.
         let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse());

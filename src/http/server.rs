@@ -1,13 +1,12 @@
 //! Listening: accepts connections up to a limit, tells the ones beyond it, and stops in an orderly
 //! way.
 
+use super::{connection, listener::Listener, socket::Timeouts};
 use crate::{
-    api::App,
-    connection::{self, Patience},
-    health::Health,
-    listener::Listener,
+    readiness::Readiness,
     telemetry::{Kind, admits},
 };
+use poem::endpoint::BoxEndpoint;
 use std::{
     net::SocketAddr,
     sync::{
@@ -38,8 +37,8 @@ const UNANSWERED: Kind = Kind {
 };
 
 /// How long a connection beyond the limit may take to ask and to read its answer.
-const REFUSAL_PATIENCE: Patience =
-    Patience { head: Duration::from_secs(2), idle: Duration::from_secs(2) };
+const REFUSAL_TIMEOUTS: Timeouts =
+    Timeouts { head: Duration::from_secs(2), idle: Duration::from_secs(2) };
 
 /// The places for connections, and how many were ever taken at a time.
 #[derive(Debug)]
@@ -93,24 +92,24 @@ impl Connections {
 /// What one listener serves, and to how many.
 pub struct Service {
     /// Answers the requests.
-    pub app: App,
+    pub endpoint: BoxEndpoint<'static>,
     /// Answers those for whom there is no place.
-    pub refusing: App,
+    pub refusing: BoxEndpoint<'static>,
     pub connections: Arc<Connections>,
     /// The places for those. Clients without one of these too are closed without a response.
     pub refusals: Arc<Semaphore>,
-    pub patience: Patience,
-    pub health: Arc<Health>,
+    pub timeouts: Timeouts,
+    pub readiness: Arc<Readiness>,
 }
 
 /// Serves a listener until `stop` is cancelled and the requests under way are answered. Dropped
 /// before that, it cuts them off.
 pub async fn serve(listener: Listener, service: Service, stop: CancellationToken) {
-    let (app, refusing) = (Arc::new(service.app), Arc::new(service.refusing));
+    let (endpoint, refusing) = (Arc::new(service.endpoint), Arc::new(service.refusing));
     let mut connections = JoinSet::new();
     let mut serve = |stream, client| {
-        let (app, permit, patience) = if let Some(permit) = service.connections.admit() {
-            (&app, permit, Some(service.patience))
+        let (endpoint, permit, timeouts) = if let Some(permit) = service.connections.admit() {
+            (&endpoint, permit, Some(service.timeouts))
         } else if let Ok(permit) = Arc::clone(&service.refusals).try_acquire_owned() {
             (&refusing, permit, None)
         } else {
@@ -121,8 +120,9 @@ pub async fn serve(listener: Listener, service: Service, stop: CancellationToken
             return;
         };
         let stop = stop.clone();
-        let health = Arc::clone(&service.health);
-        let task = serve_one(stream, client, Arc::clone(app), health, patience, permit, stop);
+        let readiness = Arc::clone(&service.readiness);
+        let task =
+            serve_one(stream, client, Arc::clone(endpoint), readiness, timeouts, permit, stop);
         connections.spawn(task);
         // The set keeps what has ended until it is asked.
         while connections.try_join_next().is_some() {}
@@ -145,21 +145,22 @@ pub async fn serve(listener: Listener, service: Service, stop: CancellationToken
     while connections.join_next().await.is_some() {}
 }
 
-/// `patience` is `None` for a connection that is only told that there is no place.
+/// `timeouts` is `None` for a connection that is only told that there is no place.
 async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
-    app: Arc<App>,
-    health: Arc<Health>,
-    patience: Option<Patience>,
+    endpoint: Arc<BoxEndpoint<'static>>,
+    readiness: Arc<Readiness>,
+    timeouts: Option<Timeouts>,
     permit: OwnedSemaphorePermit,
     stop: CancellationToken,
 ) {
-    let keep_alive = patience.is_some();
-    let patience = patience.unwrap_or(REFUSAL_PATIENCE);
-    let answer = |request| app.call(request);
+    let keep_alive = timeouts.is_some();
+    let timeouts = timeouts.unwrap_or(REFUSAL_TIMEOUTS);
+    let answer = |request| endpoint.call(request);
     let stop = stop.cancelled();
-    let stream = connection::serve(stream, peer, answer, &health, keep_alive, patience, stop).await;
+    let stream =
+        connection::run(stream, peer, answer, &readiness, keep_alive, timeouts, stop).await;
     // Not part of stopping: every answer has been written.
     tokio::spawn(async move {
         if let Some(stream) = stream {

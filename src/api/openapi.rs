@@ -1,14 +1,16 @@
 //! The OpenAPI document.
 
 use super::{
-    error::{ApiError, Code},
     health::HealthApi,
     messages::MessagesApi,
     metrics::MetricsApi,
     stats::{self, StatsApi},
     users::UsersApi,
 };
-use crate::setting::PublicUrl;
+use crate::{
+    config::PublicUrl,
+    problem::{ApiError, Code},
+};
 use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{
     LicenseObject, OpenApi, OpenApiService, ServerObject,

@@ -1,6 +1,6 @@
 //! How an endpoint declares, in its return type, which errors it can answer with.
 
-use super::error::{ApiError, Code, Problem};
+use crate::problem::{ApiError, Code, Problem};
 use poem_openapi::{
     ApiResponse,
     registry::{
@@ -25,14 +25,20 @@ pub trait Codes {
     ];
 }
 
+/// Of an endpoint that has none of its own.
+pub struct NoErrors;
+impl Codes for NoErrors {
+    const CODES: &'static [Code] = &[];
+}
+
 /// The codes given, and those of every endpoint that asks the database.
 macro_rules! database_codes {
     ($($code:ident),*) => {
         &[
-            $(crate::api::error::Code::$code,)*
-            crate::api::error::Code::DatabaseUnavailable,
-            crate::api::error::Code::Draining,
-            crate::api::error::Code::DeadlineExceeded,
+            $(crate::problem::Code::$code,)*
+            crate::problem::Code::DatabaseUnavailable,
+            crate::problem::Code::Draining,
+            crate::problem::Code::DeadlineExceeded,
         ]
     };
 }

@@ -2,14 +2,16 @@
 //!
 //! hyper has a time limit for a request's head, but the same one runs while a kept-alive connection
 //! is idle, where load balancers need a much longer one. So the limits are kept here: the socket
-//! and the service note what the connection is doing, and a timer looks at the note when it could
-//! have run out.
+//! and the service track what the connection is doing, and a timer looks at that when it could have
+//! run out.
 
-use crate::{
-    api::{self, Code},
+use super::{
     framing,
-    health::Health,
-    socket::{Doing, Note, Watched},
+    socket::{Activity, SharedActivity, Timeouts, TrackedSocket},
+};
+use crate::{
+    problem::{Code, refuse_head},
+    readiness::Readiness,
 };
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -51,51 +53,43 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// stopping.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// How long a connection may keep the server waiting.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// From the first byte of a request's head to its last.
-    pub head: Duration,
-    /// Without a request, or without reading its answer.
-    pub idle: Duration,
-}
-
 /// Serves a connection until its client leaves, its time is over, or `stop` resolves and the
 /// requests under way are answered. Returns the socket when the last answer is written, for
 /// [`linger`].
-pub async fn serve<F: Future<Output = Response> + Unpin>(
+pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
     stream: TcpStream,
     peer: SocketAddr,
     answer: impl Fn(Request) -> F,
-    health: &Health,
+    readiness: &Readiness,
     keep_alive: bool,
-    patience: Patience,
+    timeouts: Timeouts,
     stop: impl Future<Output = ()>,
 ) -> Option<TcpStream> {
     let local = stream.local_addr().ok()?;
     // Small answers must not wait for the acknowledgement of the ones before them.
     let _ = stream.set_nodelay(true);
-    let note = Note::default();
+    let activity = SharedActivity::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        *note.get() = Doing::Served;
+        *activity.get() = Activity::Handling;
         let (local, remote) = (LocalAddr(local.into()), RemoteAddr(peer.into()));
         let fault = framing::fault(&request);
         let mut request = Request::from((request, local, remote, Scheme::HTTP));
         if let Some(fault) = fault {
             request.set_data(fault);
         }
-        let note = &note;
-        answer(request).map(move |mut response| {
-            if health.draining_since().is_some() {
+        let activity = &activity;
+        answer(request).map(move |response| {
+            let mut response = response.unwrap_or_else(poem::Error::into_response);
+            if readiness.draining_since().is_some() {
                 // The client's next request is for another server.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            *note.get() = Doing::Idle(Instant::now());
+            *activity.get() = Activity::Idle(Instant::now());
             Ok::<_, Infallible>(hyper::Response::from(response))
         })
     });
-    let stream = Watched::new(stream, note.clone());
+    let stream = TrackedSocket::new(stream, activity.clone());
     let mut connection = http1::Builder::new()
         .keep_alive(keep_alive)
         // Who has nothing more to send may still want the answer.
@@ -111,7 +105,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
         sleep(FAREWELL).await;
     });
     let mut stopping = false;
-    let mut timer = pin!(sleep_until(Instant::now() + patience.idle));
+    let mut timer = pin!(sleep_until(Instant::now() + timeouts.idle));
     let served = poll_fn(|cx| {
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
@@ -122,7 +116,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
         }
         // The timer is only ever moved when it would ring too late, or has rung too early; so a
         // busy connection hardly touches it.
-        while let Some(deadline) = note.deadline(patience) {
+        while let Some(deadline) = activity.deadline(timeouts) {
             if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);
             }
@@ -139,7 +133,7 @@ pub async fn serve<F: Future<Output = Response> + Unpin>(
     let refusal = match served {
         Some(Ok(())) => return Some(stream),
         Some(Err(error)) => unreadable_head(&error)?,
-        None => late_head(*note.get(), &parts.read_buf, patience)?,
+        None => late_head(*activity.get(), &parts.read_buf, timeouts)?,
     };
     // In a box, because every connection would otherwise have room for it.
     Some(Box::pin(refuse(stream, refusal)).await)
@@ -155,17 +149,17 @@ fn unreadable_head(error: &hyper::Error) -> Option<Response> {
     } else {
         return None;
     };
-    Some(api::refuse_head(code, detail))
+    Some(refuse_head(code, detail))
 }
 
 /// The response to a head that was not complete in time, if one has begun: a line end is none,
 /// because old clients send it after a body. While a head is read, hyper has nothing left to write.
-fn late_head(doing: Doing, read: &[u8], patience: Patience) -> Option<Response> {
-    let has_begun = matches!(doing, Doing::Asking(_)) && !read.trim_ascii().is_empty();
+fn late_head(activity: Activity, read: &[u8], timeouts: Timeouts) -> Option<Response> {
+    let has_begun = matches!(activity, Activity::ReadingHead(_)) && !read.trim_ascii().is_empty();
     has_begun.then(|| {
         let detail =
-            format!("The head of the request was not complete within {:?}.", patience.head);
-        api::refuse_head(Code::RequestTimeout, detail)
+            format!("The head of the request was not complete within {:?}.", timeouts.head);
+        refuse_head(Code::RequestTimeout, detail)
     })
 }
 

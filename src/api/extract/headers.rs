@@ -1,7 +1,9 @@
 //! What stands in the headers of requests, and what is said when it is wrong.
 
-use super::error::{ApiError, Code};
-use crate::message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX};
+use crate::{
+    message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX},
+    problem::{ApiError, Code},
+};
 use poem::{
     Request, RequestBody,
     http::{HeaderMap, HeaderName, HeaderValue, header},

@@ -2,12 +2,12 @@
 //! seconds a snapshot of their totals is kept, and a window is the difference of two of them. For
 //! percentiles, each snapshot has the response times since the one before it.
 
-use super::{
-    host::{Host, Load},
-    response_times::ResponseTimes,
-    totals::{Requests, ratio},
-};
-use crate::server::Connections;
+mod totals;
+
+mod host;
+
+use crate::{http::Connections, telemetry::ResponseTimes};
+use host::{Host, Load};
 use prometheus::Registry;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,6 +16,7 @@ use std::{
 };
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use totals::{Requests, ratio};
 
 /// How often a snapshot is taken.
 pub const STEP: Duration = Duration::from_secs(STEP_SECONDS as u64);
@@ -242,6 +243,7 @@ impl Stats {
         }
     }
 
+    /// Never while the state is locked: `/metrics`, which this reads, has the latest load as well.
     fn requests(&self) -> Requests {
         Requests::of(&self.registry, self.apdex_t)
     }

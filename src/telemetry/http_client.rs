@@ -1,6 +1,6 @@
 //! The HTTP client that sends to a collector.
 
-use super::transport::setting;
+use super::variables::setting;
 use anyhow::Context;
 use reqwest::blocking;
 use std::{thread, time::Duration};

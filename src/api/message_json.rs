@@ -1,7 +1,9 @@
 //! The body of a post: its schema, and how it is read.
 
-use super::error::{ApiError, Code};
-use crate::message::{TEXT_CHARS_MAX, Text, USER_CHARS_MAX, UserName, UserNameError};
+use crate::{
+    message::{TEXT_CHARS_MAX, Text, USER_CHARS_MAX, UserName, UserNameError},
+    problem::{ApiError, Code},
+};
 use poem_openapi::{Object, types::Example};
 use serde::Deserialize;
 use serde_json::Value;

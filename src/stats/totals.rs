@@ -1,6 +1,6 @@
 //! What `/metrics` has counted since the start, summed over all labels.
 
-use super::instruments::apdex_seconds;
+use crate::telemetry::apdex_seconds;
 use prometheus::{
     Registry,
     proto::{Bucket, LabelPair, Metric, MetricFamily},

@@ -1,12 +1,6 @@
 //! Processor and memory: this process's and the whole machine's.
 
-use super::instruments::meter;
-use std::{
-    fs,
-    num::NonZero,
-    sync::{Arc, Mutex, PoisonError},
-    thread,
-};
+use std::{fs, num::NonZero, thread};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 /// What a look at the machine found. The first look has no processor time to compare with.
@@ -29,20 +23,11 @@ pub struct Host {
     system: Option<System>,
     pid: Option<Pid>,
     cpus: f64,
-    load: Arc<Mutex<Load>>,
 }
 
 impl Host {
     pub fn new() -> Self {
-        let load = Arc::default();
-        let host = Self {
-            system: System::new().ok(),
-            pid: sysinfo::get_current_pid().ok(),
-            cpus: cpu_limit(),
-            load: Arc::clone(&load),
-        };
-        observe(load, host.cpus);
-        host
+        Self { system: System::new().ok(), pid: sysinfo::get_current_pid().ok(), cpus: cpu_limit() }
     }
 
     /// How many processors this process may use: the container's limit, or all.
@@ -65,63 +50,13 @@ impl Host {
         );
         let Some(process) = system.process(pid) else { return Load::default() };
         let percent_of_one = f64::from(process.cpu_usage());
-        let load = Load {
+        Load {
             process: (!first).then(|| (percent_of_one / 100.0 / self.cpus).min(1.0)),
             system: (!first).then(|| f64::from(system.global_cpu_usage()) / 100.0),
             process_seconds: process.accumulated_cpu_time() as f64 / 1_000.0,
             memory: process.memory(),
-        };
-        *self.load.lock().unwrap_or_else(PoisonError::into_inner) = load;
-        load
+        }
     }
-}
-
-fn observe(load: Arc<Mutex<Load>>, cpus: f64) {
-    let meter = meter();
-    let load = move || *load.lock().unwrap_or_else(PoisonError::into_inner);
-    let gauge = |name, unit, about, value: Box<dyn Fn() -> Option<f64> + Send + Sync>| {
-        meter
-            .f64_observable_gauge(name)
-            .with_unit(unit)
-            .with_description(about)
-            .with_callback(move |observer| {
-                if let Some(value) = value() {
-                    observer.observe(value, &[]);
-                }
-            })
-            .build();
-    };
-    let (process, system, time) = (load.clone(), load.clone(), load.clone());
-    gauge(
-        "process.cpu.utilization",
-        "1",
-        "Part of the processors this process may use",
-        Box::new(move || process().process),
-    );
-    gauge(
-        "system.cpu.utilization",
-        "1",
-        "Part of the machine's processors in use",
-        Box::new(move || system().system),
-    );
-    gauge(
-        "chat.process.cpu.limit",
-        "{cpu}",
-        "Processors this process may use",
-        Box::new(move || Some(cpus)),
-    );
-    meter
-        .f64_observable_counter("process.cpu.time")
-        .with_unit("s")
-        .with_description("Processor time of this process")
-        .with_callback(move |observer| observer.observe(time().process_seconds, &[]))
-        .build();
-    meter
-        .i64_observable_up_down_counter("process.memory.usage")
-        .with_unit("By")
-        .with_description("Bytes of this process in memory")
-        .with_callback(move |observer| observer.observe(load().memory.cast_signed(), &[]))
-        .build();
 }
 
 /// The container's limit on processor time, else the number of processors.

@@ -1,0 +1,202 @@
+//! Bodies of responses: JSON that is rendered once and shared by all who get the same, and the 304
+//! for those who have it.
+
+use super::extract::EntityTags;
+use crate::problem::{ApiError, json_line};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use poem::{
+    IntoResponse, Response,
+    http::{HeaderValue, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    payload::Payload,
+    registry::{MetaSchemaRef, Registry},
+    types::Type,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{
+    marker::PhantomData,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+use time::OffsetDateTime;
+use tokio::sync::OnceCell;
+
+/// How many headers an answer has at most, for one allocation instead of several.
+const HEADERS_MAX: usize = 10;
+
+/// A JSON body that is rendered already. `T` is only its schema.
+pub struct Rendered<T> {
+    body: Bytes,
+    schema: PhantomData<fn() -> T>,
+}
+
+impl<T> Rendered<T> {
+    /// # Errors
+    /// When the value has no JSON form, which is a bug.
+    pub fn new(value: &impl Serialize) -> Result<Self, ApiError> {
+        Ok(Self::from(json_line(value).map_err(ApiError::internal)?))
+    }
+}
+
+impl<T> From<Bytes> for Rendered<T> {
+    fn from(body: Bytes) -> Self {
+        Self { body, schema: PhantomData }
+    }
+}
+
+impl<T: Type> Payload for Rendered<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Send> IntoResponse for Rendered<T> {
+    fn into_response(self) -> Response {
+        let mut response = Response::from(self.body);
+        let headers = response.headers_mut();
+        // Room for the ones that the endpoint and `middleware.rs` add.
+        headers.reserve(HEADERS_MAX);
+        let json = const { HeaderValue::from_static("application/json") };
+        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-cache") });
+        response
+    }
+}
+
+/// A JSON body and its entity tag.
+#[derive(Clone, Debug)]
+pub struct Rendering {
+    pub body: Bytes,
+    /// As the `ETag` header has it. It names the content, so all servers give the same.
+    pub etag: String,
+}
+
+impl Rendering {
+    /// # Errors
+    /// When the value has no JSON form, which is a bug.
+    pub fn json(value: &impl Serialize) -> serde_json::Result<Self> {
+        let body = json_line(value)?;
+        let digest = Sha256::digest(&body);
+        let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]));
+        Ok(Self { body, etag })
+    }
+}
+
+/// The rendering of the last list that many requests shared. Each of them renders it or waits for
+/// the one that does.
+#[derive(Debug)]
+pub struct LastRendering<T>(Mutex<(Weak<T>, Arc<OnceCell<Rendering>>)>);
+
+impl<T> Default for LastRendering<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> LastRendering<T> {
+    /// The rendering of this very list. The weak reference keeps its address from being given to
+    /// another one.
+    pub async fn of<F: Future<Output = Result<Rendering, ApiError>>>(
+        &self,
+        list: &Arc<T>,
+        render: impl FnOnce() -> F,
+    ) -> Result<Rendering, ApiError> {
+        let rendering = {
+            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.0.as_ptr() != Arc::as_ptr(list) {
+                *last = (Arc::downgrade(list), Arc::default());
+            }
+            Arc::clone(&last.1)
+        };
+        rendering.get_or_try_init(render).await.cloned()
+    }
+}
+
+#[derive(ApiResponse)]
+pub enum Listing<T: Type> {
+    /// The list
+    #[oai(status = 200)]
+    Ok(
+        Rendered<T>,
+        /// Names exactly this content
+        #[oai(header = "ETag")]
+        String,
+    ),
+    /// The list is still the one that `If-None-Match` names
+    #[oai(status = 304)]
+    NotModified(
+        /// Names exactly this content
+        #[oai(header = "ETag")]
+        String,
+        /// As the 200 would have it
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
+}
+
+impl<T: Type> Listing<T> {
+    pub fn new(Rendering { body, etag }: Rendering, if_none_match: Option<&EntityTags>) -> Self {
+        if if_none_match.is_some_and(|tags| tags.name(&etag)) {
+            return Self::NotModified(etag, "no-cache".into());
+        }
+        Self::Ok(body.into(), etag)
+    }
+}
+
+/// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction. By hand,
+/// because a page has a hundred of them and the general way takes ten times as long.
+pub fn rfc3339_milliseconds<S: serde::Serializer>(
+    time: &OffsetDateTime,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let year = u16::try_from(time.year()).map_err(serde::ser::Error::custom)?;
+    for (end, number) in [
+        (4, year),
+        (7, u8::from(time.month()).into()),
+        (10, time.day().into()),
+        (13, time.hour().into()),
+        (16, time.minute().into()),
+        (19, time.second().into()),
+        (23, time.millisecond()),
+    ] {
+        put_digits(&mut text[..end], number);
+    }
+    serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+}
+
+/// Writes a number over the zeros at the end.
+fn put_digits(text: &mut [u8], mut number: u16) {
+    for digit in text.iter_mut().rev().take_while(|byte| **byte == b'0') {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn a_time_has_its_digits_where_rfc_3339_wants_them() {
+        for (time, text) in [
+            (datetime!(2026-11-22 10:00:00.123 UTC), r#""2026-11-22T10:00:00.123Z""#),
+            (datetime!(1970-01-01 00:00:00 UTC), r#""1970-01-01T00:00:00.000Z""#),
+            (datetime!(9999-12-31 23:59:59.999_999 UTC), r#""9999-12-31T23:59:59.999Z""#),
+        ] {
+            let mut json = Vec::new();
+            rfc3339_milliseconds(&time, &mut serde_json::Serializer::new(&mut json)).unwrap();
+            assert_eq!(str::from_utf8(&json).unwrap(), text);
+        }
+    }
+}

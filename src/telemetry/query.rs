@@ -1,0 +1,106 @@
+//! One database call, measured and traced.
+
+use super::{instruments::instruments, trace_context};
+use opentelemetry::KeyValue;
+use std::{pin::Pin, time::Instant};
+use tracing::{Instrument, Span, field::Empty, info_span};
+
+/// What a call asks, without its parameters.
+#[derive(Debug)]
+pub struct Query {
+    pub operation: &'static str,
+    pub table: &'static str,
+    /// For one row where there may be many.
+    pub text: &'static str,
+}
+
+impl Query {
+    pub const fn select(table: &'static str, text: &'static str) -> Self {
+        Self { operation: "SELECT", table, text }
+    }
+}
+
+/// Runs a call. `batch` is how many rows it is about, `rows` says how many its answer has,
+/// `kind_of` what kind of error it ended with. Calls are large, so they are pinned where they are
+/// made.
+pub async fn observed<T, E>(
+    query: &'static Query,
+    system: &'static str,
+    batch: Option<usize>,
+    call: Pin<&mut impl Future<Output = Result<T, E>>>,
+    rows: impl FnOnce(&T) -> Option<usize>,
+    kind_of: impl FnOnce(&E) -> &'static str,
+) -> Result<T, E> {
+    let observation = Observation::begin(query, system, batch);
+    let result = call.instrument(observation.span.clone()).await;
+    match &result {
+        Ok(found) => observation.end(None, rows(found)),
+        Err(error) => observation.end(Some(kind_of(error)), None),
+    }
+    result
+}
+
+struct Observation {
+    query: &'static Query,
+    system: &'static str,
+    begun: Instant,
+    span: Span,
+    error: Option<&'static str>,
+    rows: Option<usize>,
+}
+
+impl Observation {
+    fn begin(query: &'static Query, system: &'static str, batch: Option<usize>) -> Self {
+        let span = span_of(query, system, batch);
+        // Until it ends otherwise: a call that is dropped was given up.
+        let error = Some("timeout");
+        Self { query, system, begun: Instant::now(), span, error, rows: None }
+    }
+
+    fn end(mut self, error: Option<&'static str>, rows: Option<usize>) {
+        (self.error, self.rows) = (error, rows);
+    }
+}
+
+impl Drop for Observation {
+    fn drop(&mut self) {
+        let mut labels = vec![
+            KeyValue::new("db.system.name", self.system),
+            KeyValue::new("db.operation.name", self.query.operation),
+            KeyValue::new("db.collection.name", self.query.table),
+        ];
+        labels.extend(self.error.map(|error| KeyValue::new("error.type", error)));
+        let seconds = self.begun.elapsed().as_secs_f64();
+        instruments().query_duration.record(seconds, &labels);
+        end(&self.span, self.rows, self.error);
+    }
+}
+
+/// A database call for what is under way, with its number of rows where it is a batch: the
+/// conventions call only several one. There is no span where the trace is not sampled.
+fn span_of(query: &Query, system: &'static str, batch: Option<usize>) -> Span {
+    if !trace_context::is_sampled() {
+        return Span::none();
+    }
+    info_span!(
+        "query",
+        otel.kind = "client",
+        otel.name = format_args!("{} {}", query.operation, query.table),
+        otel.status_description = Empty,
+        db.system.name = system,
+        db.operation.name = query.operation,
+        db.collection.name = query.table,
+        db.query.text = query.text,
+        db.operation.batch.size =
+            batch.filter(|size| *size > 1).map(|size| size.cast_signed() as i64),
+        db.response.returned_rows = Empty,
+        error.type = Empty,
+    )
+}
+
+/// The outcome of a database call.
+fn end(span: &Span, rows: Option<usize>, error: Option<&'static str>) {
+    span.record("db.response.returned_rows", rows.map(|rows| rows.cast_signed() as i64));
+    span.record("error.type", error);
+    span.record("otel.status_description", error);
+}

@@ -1,0 +1,121 @@
+//! One request and its answer, measured and traced.
+
+use super::{excerpt::excerpt, series::Labels, trace_context};
+use poem::{
+    Request,
+    http::{Version, header},
+};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Instant,
+};
+use tracing::{
+    Span,
+    field::{self, Empty},
+    info_span,
+};
+
+/// The methods that the semantic conventions name, and what stands for all others, so that a client
+/// cannot make labels.
+const METHODS: [&str; 10] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER"];
+
+/// Requests under way, by method.
+static ACTIVE: [AtomicI64; METHODS.len()] = [const { AtomicI64::new(0) }; METHODS.len()];
+
+/// The requests under way, by method.
+pub fn active_requests() -> impl Iterator<Item = (&'static str, i64)> {
+    METHODS
+        .into_iter()
+        .zip(&ACTIVE)
+        .map(|(method, active)| (method, active.load(Ordering::Relaxed)))
+}
+
+/// Measures from when it is made until it is ended. Dropped before that, the request was cut off:
+/// stopping took too long, or its connection failed.
+#[derive(Debug)]
+pub struct ActiveRequest {
+    begun: Instant,
+    method: usize,
+    route: Option<&'static str>,
+    status: Option<u16>,
+    code: Option<&'static str>,
+    span: Span,
+}
+
+impl ActiveRequest {
+    /// `route` is the template of the path, if it has one.
+    pub fn begin(request: &Request, route: Option<&'static str>) -> Self {
+        let name = request.method().as_str();
+        let method = METHODS.iter().position(|known| *known == name).unwrap_or(METHODS.len() - 1);
+        ACTIVE[method].fetch_add(1, Ordering::Relaxed);
+        let span = span_of(request, METHODS[method], route);
+        Self { begun: Instant::now(), method, route, status: None, code: None, span }
+    }
+
+    /// What the work on the request is part of. There is none where requests are not traced.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// `code` is that of an error.
+    pub fn end(mut self, status: u16, code: Option<&'static str>) {
+        (self.status, self.code) = (Some(status), code);
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        ACTIVE[self.method].fetch_sub(1, Ordering::Relaxed);
+        let error = if self.status.is_none() { Some("canceled") } else { self.code };
+        let labels =
+            Labels { method: METHODS[self.method], route: self.route, status: self.status, error };
+        labels.record(self.begun.elapsed().as_secs_f64());
+        end(&self.span, self.status, error);
+    }
+}
+
+/// A request. `method` is one that the semantic conventions name, or `_OTHER`; `route` is the
+/// template of the path, if it has one.
+fn span_of(request: &Request, method: &'static str, route: Option<&'static str>) -> Span {
+    let is_other = method == "_OTHER";
+    // As the conventions have it: a path of a client's making is no name.
+    let name = if is_other { "HTTP" } else { method };
+    let (space, path) = route.map_or(("", ""), |route| (" ", route));
+    let span = info_span!(
+        parent: None,
+        "request",
+        otel.kind = "server",
+        otel.name = format_args!("{name}{space}{path}"),
+        otel.status_description = Empty,
+        http.request.method = method,
+        http.request.method_original =
+            is_other.then(|| excerpt(request.method().as_str())).as_deref(),
+        http.route = route,
+        url.path = &*excerpt(request.uri().path()),
+        url.query = request.uri().query().map(excerpt).as_deref(),
+        url.scheme = "http",
+        network.protocol.version =
+            if request.version() == Version::HTTP_10 { "1.0" } else { "1.1" },
+        client.address =
+            request.remote_addr().as_socket_addr().map(|client| field::display(client.ip())),
+        user_agent.original = request.header(header::USER_AGENT).map(excerpt).as_deref(),
+        http.response.status_code = Empty,
+        error.type = Empty,
+    );
+    if span.is_disabled() {
+        // One that is off still knows its fields, and would look them up when they are recorded.
+        return Span::none();
+    }
+    trace_context::follow_caller(&span, request.headers());
+    span
+}
+
+/// The outcome of a request. What the client did wrong is no error of this server.
+fn end(span: &Span, status: Option<u16>, error: Option<&'static str>) {
+    span.record("http.response.status_code", status.map(i64::from));
+    span.record("error.type", error);
+    if status.is_none_or(|status| status >= 500) {
+        span.record("otel.status_description", error.unwrap_or_default());
+    }
+}
