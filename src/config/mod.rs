@@ -1,4 +1,4 @@
-//! Every setting. Flags and environment variables are the same thing; `--help` is the manual.
+//! Every setting. Each has a flag and an environment variable; `--help` is the manual.
 
 mod database_url;
 
@@ -25,98 +25,99 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Address and port to serve on, such as 127.0.0.1:8081, localhost:8081 or :8081. That is
-    /// [::]:8081, every address of IPv6 and IPv4, as far as the host has them. Port 0 takes any
-    /// free port
+    /// Address and port to listen on, such as 127.0.0.1:8081, localhost:8081 or :8081. Without a
+    /// host, or with [::], the server listens on every IPv6 and IPv4 address of the machine. Port 0
+    /// picks a free port
     #[arg(long, env, default_value = "[::]:8081", value_parser = address)]
     pub listen_addr: SocketAddr,
 
     /// Address and port for the operations endpoints (/livez, /readyz, /version, /metrics, /stats,
-    /// /dashboard), which then leave the public port, so that they are not seen from outside
+    /// /dashboard). When set, the public port no longer serves them
     #[arg(long, env, value_parser = address)]
     pub ops_addr: Option<SocketAddr>,
 
-    /// Where clients reach the server, such as https://example.org/chat: for the examples of the
-    /// start page, and for OpenAPI documents that are saved as files
+    /// The URL at which clients reach the server, such as https://example.org/chat. Used in the
+    /// examples on the start page and in the OpenAPI document
     #[arg(long, env, value_parser = public_url)]
     pub public_url: Option<PublicUrl>,
 
-    /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. The database
-    /// is created when it is absent. TLS by ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
+    /// sqlite://FILE, or mysql://USER:PASSWORD@HOST:PORT/NAME for MySQL and MariaDB. A missing
+    /// database is created. For TLS, add ?ssl-mode=VERIFY_IDENTITY&ssl-ca=FILE
     /// [default: sqlite://chat.db]
     #[arg(long, env, hide_env_values = true)]
     pub database_url: Option<SecretString>,
 
-    /// File that holds the database URL, so that its password stands in no environment. Read again
-    /// when it changes
+    /// File that contains the database URL, to keep the password out of the environment. The server
+    /// reads the file again when it changes
     #[arg(long, env, value_parser = file, conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// File that holds the password of the database's user, which the URL then leaves out: so the
-    /// database and this server can read the same secret. Read again when it changes
+    /// File that contains the database user's password, for a URL without one. The server reads the
+    /// file again when it changes
     #[arg(long, env, value_parser = file)]
     pub database_password_file: Option<PathBuf>,
 
-    /// The maximum number of connections to the database. Four of them are for posts, shared reads
-    /// and watching; the others are for requests with a query of their own. One is enough to serve
-    /// everything, slowly. More than ten do not make it faster, and the database limits those of
-    /// all servers together
+    /// The maximum number of connections to the database. Four are for posts, shared reads and
+    /// health checks; the others are for requests that need a query of their own. One connection
+    /// can serve everything, slowly. More than ten bring no speed, and the connections of all
+    /// replicas must fit the database's own limit
     #[arg(long, env, default_value = "10", value_parser = count(1..=10_000, 10))]
     pub database_max_connections: u32,
 
-    /// What to do about the database's schema
+    /// Whether the server changes the database's schema
     #[arg(long, env, default_value = "auto")]
     pub migrate: Migrate,
 
-    /// How long one request may take, its body and the database included. Then: 408 or 504
+    /// The maximum duration of a request, including its body and the database. Longer requests get
+    /// 408 or 504
     #[arg(long, env, default_value = "10s", value_parser = duration)]
     pub request_timeout: Duration,
 
-    /// How long the head of a request may take from its first byte to its last
+    /// The maximum time from the first to the last byte of a request's head
     #[arg(long, env, default_value = "5s", value_parser = duration)]
     pub header_timeout: Duration,
 
-    /// How long a connection may stay open without a request, or without reading its answer. Longer
-    /// than the 60 s of common load balancers, which would otherwise meet connections that just
-    /// closed
+    /// How long a connection may stay open without a request, or without reading its response. Keep
+    /// it longer than the load balancer's own timeout (usually 60s): otherwise the load balancer
+    /// sends requests on connections that have just been closed
     #[arg(long, env, default_value = "75s", value_parser = duration)]
     pub idle_timeout: Duration,
 
-    /// The maximum number of connections from clients. Further clients get 503 overloaded. Fewer
-    /// where the system allows fewer open files (ulimit -n)
+    /// The maximum number of client connections. Further clients get 503 overloaded. The number is
+    /// lower where the system allows fewer open files (ulimit -n)
     #[arg(long, env, default_value = "10000", value_parser = count(1..=1_000_000, 10_000))]
     pub max_connections: u32,
 
-    /// Most bytes of a request's body, such as 1048576, 500kB or 1MiB. The default holds the
-    /// longest text even if each of its characters is written as JSON escapes (12 bytes)
+    /// The maximum size of a request's body, such as 1048576, 500kB or 1MiB. The default fits the
+    /// longest text even when every character is sent as JSON escapes (12 bytes)
     #[arg(long, env, default_value = "1048576", value_parser = bytes)]
     pub max_body_bytes: u32,
 
-    /// Most posts that may wait for the database at once. The ones beyond it are refused (503
-    /// overloaded)
+    /// The maximum number of posts that wait for the database. Further posts get 503 overloaded
     #[arg(long, env, default_value = "4096", value_parser = count(1..=1_000_000, 4_096))]
     pub write_queue: u32,
 
-    /// How long to go on serving after a signal to stop, such as SIGTERM, while /readyz already
-    /// says no. In Kubernetes about 5s, until all nodes have heard that this replica is going.
-    /// Shorter than SHUTDOWN_TIMEOUT
+    /// How long the server keeps serving after SIGTERM while /readyz already returns 503. On
+    /// Kubernetes use about 5s, the time until no node sends requests to this replica. Must be
+    /// shorter than SHUTDOWN_TIMEOUT
     #[arg(long, env, default_value = "0s", value_parser = duration_or_none)]
     pub shutdown_delay: Duration,
 
-    /// How long stopping may take in all, the delay included. What is not finished then is cut off
+    /// The maximum duration of a shutdown, including SHUTDOWN_DELAY. Requests that take longer are
+    /// cut off
     #[arg(long, env, default_value = "30s", value_parser = duration_or_none)]
     pub shutdown_timeout: Duration,
 
-    /// T of Apdex: who is answered within it is satisfied, within four times it is tolerating. A
-    /// bound of the response times at /metrics
+    /// The Apdex threshold T: a response within T counts as satisfied, within 4 T as tolerating.
+    /// It is also a bucket bound of the response times at /metrics
     #[arg(long, env, default_value = "500ms", value_parser = duration)]
     pub apdex_t: Duration,
 
-    /// How the log looks
+    /// The format of the log
     #[arg(long, env, default_value = "auto")]
     pub log_format: LogFormat,
 
-    /// Which lines are logged: a level, or a filter such as warn,chat_server=debug
+    /// Which lines to log: a level, or a filter such as warn,chat_server=debug
     #[arg(
         long = "log",
         env = "RUST_LOG",
@@ -129,7 +130,7 @@ pub struct Config {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Command {
-    /// Ask the server with the same settings on this machine whether it is ready; exit with 0 or 1
+    /// Check whether the server with the same settings on this machine is ready; exit with 0 or 1
     Healthcheck,
     /// Print the OpenAPI document as JSON and exit
     Openapi,
@@ -139,17 +140,17 @@ pub enum Command {
 pub enum Migrate {
     /// Create the database and bring its schema up to date, then serve
     Auto,
-    /// Do that and exit, for a job that runs before the servers
+    /// Do the same and exit, for a job that runs before the servers start
     Only,
-    /// Change nothing; not ready until another process has migrated
+    /// Change nothing, and stay not ready until another process has migrated
     Off,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Pretty on a terminal, JSON elsewhere
+    /// Pretty on a terminal, otherwise JSON
     Auto,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// For people
     Pretty,
@@ -195,13 +196,13 @@ impl Config {
     }
 }
 
-/// A variable that is set to nothing counts as not set: compose files pass such.
+/// An empty variable counts as not set, because compose files pass empty ones.
 fn without_empty_variable(argument: Arg) -> Arg {
     let variable = argument.get_env().and_then(env::var_os);
     if variable.is_some_and(|value| value.is_empty()) { argument.env(None) } else { argument }
 }
 
-/// Names what is not UTF-8, which clap does not. Its value may be a secret.
+/// Names the flag or variable that is not UTF-8, which clap does not. The value may be a secret.
 fn not_utf8(flags: &Flags) -> String {
     let mut before = None;
     for word in env::args_os() {
@@ -219,7 +220,7 @@ fn not_utf8(flags: &Flags) -> String {
 }
 
 impl LogFormat {
-    /// The one setting that is needed to say that another one cannot be used.
+    /// The format of the error that reports a wrong setting.
     pub fn of_process() -> Self {
         let command = Config::command();
         let argument = command.get_arguments().filter(|argument| argument.get_id() == "log_format");
