@@ -9,7 +9,7 @@ pub use setting::PublicUrl;
 
 use clap::{
     Arg, Command as Flags, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    error::ErrorKind,
+    error::{ContextKind, ContextValue, Error, ErrorKind},
 };
 use secrecy::SecretString;
 use setting::{address, bytes, count, duration, duration_or_none, file, log_filter, public_url};
@@ -173,14 +173,14 @@ impl Config {
     ///
     /// # Errors
     /// When one of them cannot be used, or `--help` or `--version` is wanted.
-    pub fn load() -> Result<Self, clap::Error> {
+    pub fn load() -> Result<Self, Error> {
         // A negative number is a wrong value and not an unknown flag.
         let flags = Self::command().mut_args(|argument| argument.allow_hyphen_values(true));
         let mut flags = flags.mut_args(without_empty_variable);
         let matches = flags.try_get_matches_from_mut(env::args_os());
         let matches = matches.map_err(|error| match error.kind() {
             ErrorKind::InvalidUtf8 => flags.error(error.kind(), not_utf8(&flags)),
-            _ => error,
+            _ => without_password(error),
         })?;
         let config = Self::from_arg_matches(&matches)?;
         let (delay, timeout) = (config.shutdown_delay, config.shutdown_timeout);
@@ -200,6 +200,21 @@ impl Config {
 fn without_empty_variable(argument: Arg) -> Arg {
     let variable = argument.get_env().and_then(env::var_os);
     if variable.is_some_and(|value| value.is_empty()) { argument.env(None) } else { argument }
+}
+
+/// The error, with the user and the password left out if the wrong value is a URL with both.
+fn without_password(mut error: Error) -> Error {
+    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
+        return error;
+    };
+    if let Some((before, host)) = value.rsplit_once('@')
+        && let Some((scheme, user)) = before.split_once("://")
+        && user.contains(':')
+    {
+        let shown = format!("{scheme}://***@{host}");
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
 }
 
 /// Names the flag or variable that is not UTF-8, which clap does not. The value may be a secret.

@@ -42,8 +42,9 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     let (host, port) = text.rsplit_once(':').ok_or(ADDRESS)?;
-    let port: u16 =
-        port.parse().map_err(|_| format!("the port is not from 0 to 65535; {ADDRESS}"))?;
+    // A number could also be written with a plus sign.
+    let port: Option<u16> = port.parse().ok().filter(|_| !port.starts_with('+'));
+    let port = port.ok_or_else(|| format!("the port is not from 0 to 65535; {ADDRESS}"))?;
     if host.contains([':', '/', '@', '[', ']']) {
         return Err(ADDRESS.to_owned());
     }

@@ -29,7 +29,7 @@ const SQLITE: &str = "such as sqlite://chat.db";
 /// Setting, wrong values, and the essence of what is said about each of them.
 const WRONG: [(&str, &[&str], &str); 21] = [
     ("LISTEN_ADDR", &["here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
-    ("LISTEN_ADDR", &["localhost:99999", ":x", "0.0.0.0:-1"], "the port is not from 0 to 65535"),
+    ("LISTEN_ADDR", &["localhost:99999", ":x", "0.0.0.0:-1", "h:+80"], "the port is not from 0 to 65535"),
     ("LISTEN_ADDR", &["nosuch.invalid:80"], "the host is unknown; must be HOST:PORT"),
     ("OPS_ADDR", &["here", "-1", ":99999", "::1:80"], ADDRESS),
     (
@@ -165,6 +165,14 @@ async fn a_wrong_value_is_named_with_its_setting_and_what_is_right() {
     let tried = WRONG.iter().map(|(setting, ..)| *setting).chain(["DATABASE_URL"]);
     let tried: BTreeSet<_> = tried.map(str::to_owned).collect();
     assert_eq!(tried, tidy::settings().into_iter().collect());
+}
+
+#[tokio::test]
+async fn the_password_of_a_wrong_url_is_not_shown() {
+    for password in ["geheim", "ge/heim", "geh@im"] {
+        let message = last_words(&[("PUBLIC_URL", &format!("http://u:{password}@h"))]).await;
+        assert!(message.contains("'http://***@h'") && message.contains(PUBLIC), "{message}");
+    }
 }
 
 #[tokio::test]
