@@ -1,6 +1,6 @@
 //! What can go wrong below HTTP: the few cases that callers tell apart. No status codes here.
 
-use super::schema::ForeignTables;
+use super::{login::Moved, schema::ForeignTables};
 pub use crate::readiness::DatabaseFault;
 use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseError};
 use std::{
@@ -90,6 +90,7 @@ impl DatabaseFault {
             sqlx::Error::Configuration(error) if error.is::<ForeignTables>() => {
                 Some(Self::ForeignTables)
             }
+            sqlx::Error::Configuration(error) if error.is::<Moved>() => Some(Self::Starting),
             sqlx::Error::Migrate(error) => Some(Self::of_migration(error)),
             _ => None,
         }

@@ -1,10 +1,13 @@
 //! A connection to MySQL, and its use.
 
-use super::{distance::is_too_slow, error::DatabaseFault, permits::Permit, pool::Pool};
+use super::{
+    distance::is_too_slow, error::DatabaseFault, limits::is_out_of_statements, permits::Permit,
+    pool::Pool,
+};
 use sqlx::{Connection as _, MySqlConnection};
 use std::{
     ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{task::JoinHandle, time::timeout};
@@ -54,6 +57,9 @@ impl Lease {
             }
             return;
         };
+        if is_out_of_statements(error) {
+            self.pool.statement_refused.store(true, Ordering::Relaxed);
+        }
         let are_useless = match DatabaseFault::of(error) {
             // One slow statement says nothing of the others.
             Some(DatabaseFault::Unreachable) => !is_too_slow(error),

@@ -1,6 +1,6 @@
 //! Limits of a MySQL that are smaller than what this server promises or uses.
 
-use super::{error::DatabaseFault, mysql_url, transaction};
+use super::{distance::is_too_slow, error::DatabaseFault, mysql_url, transaction};
 use crate::message::TEXT_CHARS_MAX;
 use sqlx::mysql::MySqlDatabaseError;
 
@@ -33,6 +33,8 @@ pub enum RefusalCause {
     Url,
     /// This host, since too many of its connections have failed.
     HostBlocked,
+    /// Nothing was said in time.
+    NoResponse,
 }
 
 /// Properties of a user, as the database names them when one is reached.
@@ -57,6 +59,9 @@ impl Refusal {
         }
         if mysql_url::refusal(error).is_some() {
             return Some(RefusalCause::Url);
+        }
+        if is_too_slow(error) {
+            return Some(RefusalCause::NoResponse);
         }
         let fault = DatabaseFault::of(error)?;
         matches!(fault, DatabaseFault::AccessDenied | DatabaseFault::TlsFailed)
@@ -90,8 +95,19 @@ impl Refusal {
                  (max_connect_errors), so requests use the {connections} that are open: let it \
                  forget them with FLUSH HOSTS"
             ),
+            RefusalCause::NoResponse => format!(
+                "The database gives no response to new connections, so requests use the \
+                 {connections} that are open: look at its load, and at what is between it and this \
+                 server"
+            ),
         }
     }
+}
+
+/// Whether the database has as many prepared statements as it takes.
+pub fn is_out_of_statements(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|it| it.try_downcast_ref());
+    error.is_some_and(|error: &MySqlDatabaseError| error.number() == 1461)
 }
 
 impl Default for Limits {

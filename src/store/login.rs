@@ -4,22 +4,18 @@
 use super::{
     error::DatabaseFault::{self, AccessDenied, TlsFailed},
     limits::{Refusal, RefusalCause},
-    location::Location,
     mysql_session,
-    mysql_url::{self, MySqlUrl},
+    mysql_url::MySqlUrl,
+    target::{Stamp, Target},
 };
 use crate::config::DatabaseUrl;
-use anyhow::{Context, ensure};
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, MySqlConnection,
     mysql::{MySqlConnectOptions, MySqlSslMode},
     raw_sql,
 };
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::Path,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -53,42 +49,26 @@ struct State {
     refused: Option<String>,
     /// When the database denied access to this target, and what it said.
     denied: Option<(Instant, String)>,
+    /// Whether the log says that connections go on without TLS.
+    said_without_tls: bool,
 }
 
-/// What changes with the content of a file, if it is there: its inode, its size, and when it was
-/// changed.
-type Stamp = Option<(u64, u64, i64, i64)>;
-
-#[derive(Clone, Debug)]
-struct Target {
-    /// What was read.
-    text: SecretString,
-    url: MySqlUrl,
-}
-
-impl Target {
-    fn read(settings: &DatabaseUrl) -> anyhow::Result<Self> {
-        let text = settings.read()?;
-        let is_mysql = ["mysql:", "mariadb:"].iter().any(|it| text.expose_secret().starts_with(it));
-        ensure!(is_mysql, "{}: a server that runs with MySQL cannot leave it", settings.setting);
-        let url = mysql_url::parse(text.expose_secret()).context(settings.setting)?;
-        Ok(Self { text, url })
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.text.expose_secret() == other.text.expose_secret() && self.url.files == other.url.files
-    }
-
-    fn location(&self) -> String {
-        Location::of_server(&self.url.options).to_string()
-    }
-}
+/// The settings lead to another database, which has to be prepared first.
+#[derive(Debug, thiserror::Error)]
+#[error("the settings lead to another database now")]
+pub struct Moved;
 
 impl Login {
     pub fn new(settings: &DatabaseUrl) -> anyhow::Result<Self> {
         let target = Arc::new(Target::read(settings)?);
-        let state =
-            State { target, stamps: Vec::new(), has_moved: false, refused: None, denied: None };
+        let state = State {
+            target,
+            stamps: Vec::new(),
+            has_moved: false,
+            refused: None,
+            denied: None,
+            said_without_tls: false,
+        };
         Ok(Self { settings: settings.clone(), reading: Arc::default(), state: Mutex::new(state) })
     }
 
@@ -107,9 +87,10 @@ impl Login {
         self.read(false).await
     }
 
-    /// Whether the settings lead to another database than when it was prepared.
-    pub fn has_moved(&self) -> bool {
-        self.state().has_moved
+    /// Fails when the settings lead to another database than when it was prepared.
+    pub fn check_location(&self) -> sqlx::Result<()> {
+        let has_moved = self.state().has_moved;
+        if has_moved { Err(sqlx::Error::Configuration(Moved.into())) } else { Ok(()) }
     }
 
     /// Begins to prepare the database that the settings lead to.
@@ -155,7 +136,11 @@ impl Login {
         let options = &target.url.options;
         let error = match options.connect().await {
             Err(error) if prefers_tls(options) && is_handshake_failure(&error) => error,
-            connected => return connected,
+            Ok(connection) => {
+                self.state().said_without_tls &= !prefers_tls(options);
+                return Ok(connection);
+            }
+            Err(error) => return Err(error),
         };
         match self.go_on_without_tls(target, &error) {
             Some(target) => target.url.options.connect().await,
@@ -179,8 +164,7 @@ impl Login {
 
     fn read_now(&self, always: bool) -> bool {
         let target = self.target();
-        let named = target.url.files.iter().map(|file| file.path.as_path());
-        let stamps: Vec<Stamp> = self.settings.files().chain(named).map(stamp).collect();
+        let stamps = target.stamps(&self.settings);
         if !always && self.state().stamps == stamps {
             return false;
         }
@@ -209,6 +193,7 @@ impl Login {
         } else {
             info!("The database has changed from {old} to {new}");
             state.has_moved = true;
+            state.said_without_tls = false;
         }
         state.target = Arc::new(target);
         state.denied = None;
@@ -239,12 +224,10 @@ impl Login {
             // Another connection has found out the same, or the settings have changed.
             return state.target.is_same(tried).then(|| Arc::clone(&state.target));
         }
-        warn!(%cause, "Going on without TLS, as ssl-mode=PREFERRED allows; REQUIRED does not");
-        let mut target = Target::clone(tried);
-        for options in [&mut target.url.options, &mut target.url.server] {
-            *options = options.clone().ssl_mode(MySqlSslMode::Disabled);
+        if !std::mem::replace(&mut state.said_without_tls, true) {
+            warn!(%cause, "Going on without TLS, as ssl-mode=PREFERRED allows; REQUIRED does not");
         }
-        state.target = Arc::new(target);
+        state.target = Arc::new(tried.without_tls());
         Some(Arc::clone(&state.target))
     }
 
@@ -255,11 +238,6 @@ impl Login {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn stamp(file: &Path) -> Stamp {
-    let file = fs::metadata(file).ok()?;
-    Some((file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
 }
 
 fn prefers_tls(options: &MySqlConnectOptions) -> bool {
@@ -277,6 +255,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use clap::Parser;
+    use std::fs;
 
     #[test]
     fn connections_go_on_without_tls_together_unless_the_settings_ask_for_it_meanwhile() {

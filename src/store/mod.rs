@@ -37,6 +37,7 @@ mod session;
 mod shared_read;
 mod sqlite;
 mod sqlite_file;
+mod target;
 mod transaction;
 mod watch;
 

@@ -78,7 +78,7 @@ impl MySql {
 
     /// Limits that are too small, and what to do about them.
     pub fn warnings(&self) -> Vec<String> {
-        self.limits().warnings(self.pool.permits.max, self.pool.refusal())
+        self.pool.warnings()
     }
 
     /// How far to extend a time limit.
@@ -124,6 +124,11 @@ impl MySql {
     pub async fn probe(&self, limit: Duration) -> sqlx::Result<()> {
         let waits_for_cluster = self.limits().waits_for_cluster;
         let look = async |lease: &mut Lease| {
+            // Its own statement was prepared long ago, but those of requests may not be.
+            if self.pool.statement_refused.load(Ordering::Relaxed) {
+                query("select 1").persistent(false).execute(&mut **lease).await?;
+                self.pool.statement_refused.store(false, Ordering::Relaxed);
+            }
             let begun = Instant::now();
             let ids = sequence::look(lease, waits_for_cluster).await?;
             self.distance.note_round_trip(begun.elapsed());

@@ -15,7 +15,7 @@ use std::{
 };
 use url::{ParseError, Position, Url};
 
-const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
+pub const EXAMPLE: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
 
 const NOT_ENCODED: &str = "it is not mysql://USER:PASSWORD@HOST:PORT/NAME with the characters \
     /?#[]@:% of USER and PASSWORD percent-encoded";

@@ -19,8 +19,7 @@ use super::{
 };
 use sqlx::MySqlConnection;
 use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -48,6 +47,8 @@ pub struct Pool {
     opening: Arc<()>,
     /// Held while the database is asked for more connections.
     asking: Arc<tokio::sync::Mutex<()>>,
+    /// Whether a statement was refused since the last time that one was prepared for a look.
+    pub statement_refused: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -73,6 +74,7 @@ impl Pool {
             open: Arc::default(),
             opening: Arc::default(),
             asking: Arc::default(),
+            statement_refused: AtomicBool::new(false),
             state: Mutex::default(),
         })
     }
@@ -80,8 +82,8 @@ impl Pool {
     /// Takes an idle connection or opens one. When the database refuses it, waits for one in use.
     pub async fn take(self: &Arc<Self>, mut permit: Permit) -> sqlx::Result<Lease> {
         loop {
-            self.check_target()?;
-            let purpose = permit.purpose;
+            self.login.check_location()?;
+            let (purpose, flushes) = (permit.purpose, self.state().flushes);
             let mut idle = self.take_idle(purpose);
             if let Some(young) = idle.take_if(|it| it.opened_at.elapsed() < LIFETIME) {
                 return Ok(Lease::new(self, young, permit));
@@ -100,7 +102,9 @@ impl Pool {
                 }
                 (Err(error), None) => error,
             };
-            let Some(cause) = Refusal::cause(&error).filter(|_| self.count() > 0) else {
+            // After a flush, the database has gone, and so have the connections of before.
+            let goes_on = self.count() > 0 && self.state().flushes == flushes;
+            let Some(cause) = Refusal::cause(&error).filter(|_| goes_on) else {
                 return Err(error);
             };
             self.make_do(cause, permit);
@@ -112,6 +116,7 @@ impl Pool {
     pub fn adopt(&self, raw: MySqlConnection, limits: Limits, flushes: u64) {
         let connection = self.connection(raw, limits, flushes);
         self.put(connection, Purpose::Watching);
+        self.note_opened();
     }
 
     /// Closes what has been idle for long. In the background, reads the settings again, and asks
@@ -167,9 +172,11 @@ impl Pool {
         self.state().limits
     }
 
-    /// What the database has refused.
-    pub fn refusal(&self) -> Option<Refusal> {
-        self.state().refusal.map(|(refusal, _)| refusal)
+    /// Limits that are too small, and connections that the database refuses.
+    pub fn warnings(&self) -> Vec<String> {
+        let state = self.state();
+        let refusal = state.refusal.map(|(refusal, _)| refusal);
+        state.limits.warnings(self.permits.max, refusal)
     }
 
     pub fn uses(&self) -> [PoolUse; 2] {
@@ -188,12 +195,6 @@ impl Pool {
         }
     }
 
-    /// Fails when the settings lead to another database, which has to be prepared first.
-    fn check_target(&self) -> sqlx::Result<()> {
-        let moved = || io::Error::other("the settings lead to another database now");
-        if self.login.has_moved() { Err(moved().into()) } else { Ok(()) }
-    }
-
     /// How many connections are open, being opened or being closed.
     fn count(&self) -> usize {
         self.open_count() + Arc::strong_count(&self.opening) - 1
@@ -208,19 +209,37 @@ impl Pool {
         self.state().idle.extract_if(.., is_unused).collect()
     }
 
+    /// Asks also when the settings have changed, so that the log says at once whether the database
+    /// refuses the new ones.
     async fn ask_again(&self) {
-        let has_changed = self.login.refresh().await;
-        let is_due = self.is_time_to_ask_again(has_changed) && self.count() < self.permits.max;
-        if is_due && let Ok(connection) = self.open().await {
-            self.put(connection, Purpose::OtherReads);
-            self.restore();
+        let is_due = self.login.refresh().await || self.is_time_to_ask_again();
+        if !is_due || self.login.check_location().is_err() {
+            return;
+        }
+        let Ok(permit) = self.permits.acquire(Purpose::OtherReads).await else { return };
+        let is_full = self.count() >= self.permits.max;
+        let old = if is_full { self.take_idle(Purpose::OtherReads) } else { None };
+        match self.open().await {
+            Ok(connection) => {
+                close(old.into_iter().collect());
+                self.put(connection, Purpose::OtherReads);
+                self.restore();
+            }
+            Err(error) => {
+                if let Some(old) = old {
+                    self.put(old, Purpose::OtherReads);
+                }
+                if let Some(cause) = Refusal::cause(&error) {
+                    self.make_do(cause, permit);
+                }
+            }
         }
     }
 
-    fn is_time_to_ask_again(&self, has_changed: bool) -> bool {
+    fn is_time_to_ask_again(&self) -> bool {
         let mut state = self.state();
-        let due = |(_, at): &&mut (Refusal, Instant)| has_changed || at.elapsed() > ASK_AGAIN_AFTER;
-        state.refusal.as_mut().filter(due).map(|(_, at)| *at = Instant::now()).is_some()
+        let is_due = |(_, at): &&mut (Refusal, Instant)| at.elapsed() > ASK_AGAIN_AFTER;
+        state.refusal.as_mut().filter(is_due).map(|(_, at)| *at = Instant::now()).is_some()
     }
 
     async fn open(&self) -> sqlx::Result<Connection> {
@@ -234,7 +253,7 @@ impl Pool {
         };
         // Boxed, because it is large and seldom there.
         let (raw, limits) = within(CONNECT_TIMEOUT + allowance, Box::pin(connecting)).await?;
-        self.check_target()?;
+        self.login.check_location()?;
         let connection = self.connection(raw, limits, flushes);
         drop(opening);
         Ok(connection)
@@ -256,9 +275,10 @@ impl Pool {
     fn note_opened(&self) {
         let is_more = |refusal: Refusal| match refusal.cause {
             RefusalCause::Limit(_) => self.open_count() > refusal.connections,
-            RefusalCause::Login(_) | RefusalCause::Url | RefusalCause::HostBlocked => true,
+            _ => true,
         };
-        if self.refusal().is_some_and(is_more) {
+        let refusal = self.state().refusal;
+        if refusal.is_some_and(|(refusal, _)| is_more(refusal)) {
             self.restore();
         }
     }

@@ -37,7 +37,10 @@ pub async fn keep_ready(database: &Database, health: &Readiness, migrate: Migrat
                 let cause = watch(database, &mut limits).await;
                 let fault = DatabaseFault::of_look(&cause);
                 health.set_database(Some(fault));
-                log(&Location::of(database), fault, &cause, "The database does not serve");
+                // Another database, which is prepared now, is no error.
+                if fault != DatabaseFault::Starting {
+                    log(&Location::of(database), fault, &cause, "The database does not serve");
+                }
                 reminded = Instant::now();
             }
             Err(cause) => {

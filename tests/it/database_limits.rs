@@ -6,6 +6,8 @@ use crate::{
     process::Process,
 };
 use sqlx::Executor;
+use std::time::Duration;
+use tokio::time::sleep;
 
 #[tokio::test]
 #[ignore = "needs a database server: make test"]
@@ -56,4 +58,40 @@ async fn a_limit_that_is_reached_is_told_from_a_database_that_is_unreachable() {
     eventually("the log names it", || async { server.log().iter().any(names_limit) }).await;
     root.execute("set global max_prepared_stmt_count = 16382").await.unwrap();
     server.wait_until_ready().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_limit_of_prepared_statements_that_is_reached_while_serving_is_not_ready() {
+    let database = PrivateDatabase::new();
+    database.start().await;
+    let mut root = database.root().await;
+    let server = Process::start(&["--database-url", &database.url()]).await;
+    server.wait_until_ready().await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    // What the looks need is prepared after them.
+    eventually("the id is recorded", async || {
+        let recorded: Vec<i64> = sqlx::query_scalar("select last_id from chat.message_sequence")
+            .fetch_all(&mut database.root().await)
+            .await
+            .unwrap();
+        recorded == [1]
+    })
+    .await;
+    sleep(Duration::from_secs(1)).await;
+    root.execute("set global max_prepared_stmt_count = 0").await.unwrap();
+    // What was prepared before the limit can still be executed.
+    assert_eq!(server.json("/readyz").await["status"], "ok");
+    let response = reqwest::get(format!("{}/messages/1", server.url)).await.unwrap();
+    assert_eq!(response.status(), 503);
+    eventually("the limit is blamed", async || {
+        server.json("/readyz").await["checks"][0]["reason"] == "limit_reached"
+    })
+    .await;
+    let names_limit =
+        |line: &serde_json::Value| line["cause"].to_string().contains("max_prepared_stmt_count");
+    assert!(server.log().iter().any(names_limit), "{:?}", server.log());
+    root.execute("set global max_prepared_stmt_count = 16382").await.unwrap();
+    server.wait_until_ready().await;
+    assert_eq!(server.json("/messages/1").await["text"], "hi");
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     harness::{PATIENCE, TestApp, TestDatabase, connect_mysql, eventually, problem, refusal},
+    process::Process,
     proxy::{Network, Proxy},
 };
 use serde_json::Value;
@@ -259,4 +260,35 @@ async fn a_user_without_rights_is_told_so_and_served_when_they_are_granted() {
     admin.execute(&format!("grant all on {name}.* to '{name}'@'%'")).await.unwrap();
     app.wait_until_ready().await;
     app.say("bob", "hi").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a database server: make test"]
+async fn new_connections_that_get_no_response_are_named_while_open_ones_are_used() {
+    let database = TestDatabase::new();
+    let proxy = Proxy::to(&database.url).await;
+    let server = Process::start(&["--database-url", &proxy.url(&database.url)]).await;
+    server.wait_until_ready().await;
+    proxy.set(Network::SilentForNew);
+    // More at once than there are open connections.
+    let requests = (0..40).map(|_| server.text("/messages?before=9"));
+    for page in futures_util::future::join_all(requests).await {
+        assert!(page.contains("messages"), "{page}");
+    }
+    let hanging = "no response to new connections";
+    let ready = server.json("/readyz").await;
+    assert!(ready["status"] == "ok" && ready.to_string().contains(hanging), "{ready}");
+    let lines = || server.log().iter().filter(|line| line.to_string().contains(hanging)).count();
+    eventually("the log names it once", async || lines() == 1).await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+
+    proxy.set(Network::Cut);
+    proxy.set(Network::SilentForNew);
+    eventually("no connection is left", async || {
+        server.json("/readyz").await["checks"][0]["reason"] == "unreachable"
+    })
+    .await;
+    proxy.set(Network::Works);
+    server.wait_until_ready().await;
+    assert!(!server.json("/readyz").await.to_string().contains(hanging));
 }

@@ -25,6 +25,8 @@ pub enum Network {
     Slow(Duration),
     /// Connections stay open and nothing passes, as with a peer that vanished.
     Silent,
+    /// New connections are accepted and nothing passes. The open ones work.
+    SilentForNew,
 }
 
 pub struct Proxy {
@@ -96,6 +98,10 @@ impl Proxy {
 async fn connect(client: TcpStream, target: String, mut states: watch::Receiver<State>) {
     let State { network, cuts, .. } = *states.borrow();
     if network == Network::Cut {
+        return;
+    }
+    if network == Network::SilentForNew {
+        let _ = states.wait_for(|state| state.network != network).await;
         return;
     }
     let Ok(server) = TcpStream::connect(target).await else { return };

@@ -222,12 +222,13 @@ async fn a_file_of_the_url_may_lead_to_another_database() {
         assert_eq!(server.post(user, "before").send().await.unwrap().status(), 201);
     }
     // What cannot be used changes nothing.
-    replace(&file, "mysql://");
-    let is_told = |text: &'static str| {
-        let log = server.log();
-        move || log.iter().any(|line| line["message"].to_string().contains(text))
-    };
-    eventually("it is told", || async { is_told("the settings of before")() }).await;
+    let is_told =
+        |text: &'static str| server.log().iter().any(|line| line.to_string().contains(text));
+    for (wrong, reason) in [("mysql://", "names no host"), ("no url geheim", "it is no URL")] {
+        replace(&file, wrong);
+        eventually("it is told", || async { is_told(reason) }).await;
+    }
+    assert!(is_told("the settings of before are used") && !is_told("geheim"));
     assert_eq!(server.post("bob", "still before").send().await.unwrap().status(), 201);
 
     replace(&file, new.url.as_str());
@@ -237,7 +238,11 @@ async fn a_file_of_the_url_may_lead_to_another_database() {
     assert_eq!(after["id"], 1);
     assert_eq!(server.json("/users").await["users"], json!(["bob"]));
     assert_eq!(old.count_messages().await, 3);
-    assert!(is_told("The database has changed from")());
+    assert!(is_told("The database has changed from"));
+    assert!(!is_told("ERROR"), "{:?}", server.log());
+
+    replace(&file, "mysql://u@127.0.0.1:1/d");
+    eventually("the reason is told at once", || async { is_told("refused (os error") }).await;
 }
 
 #[tokio::test]
@@ -263,4 +268,28 @@ async fn a_url_of_which_the_database_refuses_a_part_fails_no_request() {
     }
     let checks = server.json("/readyz").await;
     assert!(checks.to_string().contains("refuses a part of the URL"), "{checks}");
+}
+
+#[tokio::test]
+#[ignore = "needs a database server: make test"]
+async fn a_user_who_is_refused_is_named_before_a_new_connection_is_needed() {
+    let database = TestDatabase::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    replace(&file, database.url.as_str());
+    let flags = ["--database-url-file", file.to_str().unwrap(), "--database-max-connections", "2"];
+    let server = Process::start(&flags).await;
+    server.wait_until_ready().await;
+    let warnings = async || server.json("/readyz").await["checks"][0]["warnings"].to_string();
+    let mut wrong = database.url.clone();
+    wrong.set_username("nosuch").unwrap();
+    replace(&file, wrong.as_str());
+    let refused = "refuses new connections (access_denied)";
+    eventually("it is named", async || warnings().await.contains(refused)).await;
+    let lines = || server.log().iter().filter(|line| line.to_string().contains(refused)).count();
+    eventually("the log names it", async || lines() == 1).await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
+    replace(&file, database.url.as_str());
+    eventually("all is well", async || warnings().await == "null").await;
+    assert_eq!(server.post("bob", "hi").send().await.unwrap().status(), 201);
 }

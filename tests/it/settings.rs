@@ -29,7 +29,11 @@ const SQLITE: &str = "such as sqlite://chat.db";
 /// Setting, wrong values, and the essence of what is said about each of them.
 const WRONG: [(&str, &[&str], &str); 21] = [
     ("LISTEN_ADDR", &["here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
-    ("LISTEN_ADDR", &["localhost:99999", ":x", "0.0.0.0:-1", "h:+80"], "the port is not from 0 to 65535"),
+    (
+        "LISTEN_ADDR",
+        &["localhost:99999", ":x", "0.0.0.0:-1", "h:+80"],
+        "the port is not from 0 to 65535",
+    ),
     ("LISTEN_ADDR", &["nosuch.invalid:80"], "the host is unknown; must be HOST:PORT"),
     ("OPS_ADDR", &["here", "-1", ":99999", "::1:80"], ADDRESS),
     (

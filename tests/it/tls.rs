@@ -1,6 +1,8 @@
 //! A database server whose certificate is not trusted is no server that is unreachable.
 
-use crate::{harness::eventually, private_database::PrivateDatabase, process::Process};
+use crate::{
+    harness::eventually, private_database::PrivateDatabase, process::Process, rotation::replace,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection,
@@ -149,4 +151,41 @@ async fn a_database_whose_authority_is_replaced_serves_again_as_soon_as_the_file
     assert_eq!(server.post("bob", "after").send().await.unwrap().status(), 201);
     let texts = server.text("/messages").await;
     assert!(texts.contains("before") && texts.contains("after"), "{texts}");
+}
+
+/// A MySQL server that wants TLS, and speaks a version of it that clients do not understand.
+fn start_old_database() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let length = u8::try_from(GREETING.len()).unwrap();
+            let _ = client.write_all(&[&[length, 0, 0, 0], GREETING].concat());
+            let _ = client.read_exact(&mut [0; WISH_BYTES]);
+            let _ = client.write_all(b"no version of TLS");
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn going_on_without_tls_is_logged_once_however_often_the_password_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    let address = start_old_database();
+    let write = |number: usize| replace(&file, &format!("mysql://u:geheim{number}@{address}/d"));
+    write(0);
+    let server = Process::start(&["--database-url-file", file.to_str().unwrap()]).await;
+    let count = |text: &str| {
+        server.log().iter().filter(|line| line["message"].to_string().contains(text)).count()
+    };
+    for number in 1..=3 {
+        eventually("TLS is left out", async || count("Going on without TLS") > 0).await;
+        write(number);
+        eventually("it is read", async || count("have changed") == number).await;
+    }
+    // After the last change, too, several connections were tried.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(count("Going on without TLS"), 1);
 }
