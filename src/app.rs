@@ -135,12 +135,12 @@ impl Server {
         let public = service(endpoint, &self.connections);
         let public = serve_public(listeners.public, public, stop_public.clone(), ops.is_none());
         let (store, migrate) = (Arc::clone(&self.store), config.migrate);
-        let stats = Arc::clone(&self.stats);
+        let history = Arc::clone(&self.stats);
         Ok(Running {
             public: tokio::spawn(public),
             ops,
             keeper: tokio::spawn(async move { store.keep_ready(migrate).await }),
-            history: tokio::spawn(async move { stats.keep().await }),
+            history: tokio::spawn(async move { history.keep().await }),
             stop_public,
             stop_ops,
         })

@@ -114,11 +114,9 @@ fn users(state: &ApiState) -> UsersApi {
 }
 
 fn operations(state: &ApiState) -> OperationsApi {
-    let (readiness, stats) = (Arc::clone(&state.readiness), Arc::clone(&state.stats));
-    let (store, registry) = (Arc::clone(&state.store), stats.registry().clone());
     (
-        HealthApi { readiness: Arc::clone(&readiness), store },
-        StatsApi { stats, readiness },
-        MetricsApi { registry },
+        HealthApi { readiness: Arc::clone(&state.readiness), store: Arc::clone(&state.store) },
+        StatsApi { stats: Arc::clone(&state.stats), readiness: Arc::clone(&state.readiness) },
+        MetricsApi { registry: state.stats.registry().clone() },
     )
 }

@@ -107,13 +107,13 @@ impl<T> LastRendering<T> {
     /// another one.
     pub async fn of<F: Future<Output = Result<Rendering, ApiError>>>(
         &self,
-        list: &Arc<T>,
+        shared: &Arc<T>,
         render: impl FnOnce() -> F,
     ) -> Result<Rendering, ApiError> {
         let rendering = {
             let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.0.as_ptr() != Arc::as_ptr(list) {
-                *last = (Arc::downgrade(list), Arc::default());
+            if last.0.as_ptr() != Arc::as_ptr(shared) {
+                *last = (Arc::downgrade(shared), Arc::default());
             }
             Arc::clone(&last.1)
         };

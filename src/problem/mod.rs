@@ -7,5 +7,5 @@ mod error;
 mod codes;
 
 pub use codes::Code;
-pub use error::{ApiError, ERROR_PAGE, FieldError, Problem, json_line};
-pub use response::{add_headers, answer, new_trace_id, refuse_head};
+pub(crate) use error::{ApiError, Problem, json_line};
+pub(crate) use response::{add_headers, answer, new_trace_id, refuse_head};

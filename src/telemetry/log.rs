@@ -33,7 +33,7 @@ use tracing_subscriber::{
 const SENDERS: [&str; 8] =
     ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "log"];
 
-/// ApiState of the names of the SDK's events that are said better elsewhere (`delivery.rs`,
+/// Parts of the names of the SDK's events that are said better elsewhere (`delivery.rs`,
 /// `variables.rs`), or are news to its developers only.
 const SAID_ELSEWHERE: [&str; 5] = [
     ".ExportError",

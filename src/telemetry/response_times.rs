@@ -95,6 +95,7 @@ impl ResponseTimes {
         }
     }
 
+    #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let new = |(bucket, now): (&u16, &Bucket)| {
             let before = before.0.get(bucket).copied().unwrap_or_default();

@@ -4,7 +4,6 @@
 use chat_server::{
     app::{self, Listeners},
     config::Config,
-    config::DatabaseUrl,
 };
 use clap::Parser;
 use prometheus::Registry;
