@@ -14,16 +14,19 @@ use std::{collections::BTreeMap, marker::PhantomData};
 pub trait Codes {
     /// Its own ones.
     const CODES: &'static [Code];
-    /// What every endpoint can answer with.
-    const COMMON: &'static [Code] = &[
-        Code::MalformedRequest,
-        Code::NotAcceptable,
-        Code::RequestTimeout,
-        Code::HeadTooLarge,
-        Code::Internal,
-        Code::Overloaded,
-    ];
+    /// The common one that it describes itself.
+    const DESCRIBED: Option<Code> = None;
 }
+
+/// What every endpoint can answer with.
+const COMMON: [Code; 6] = [
+    Code::MalformedRequest,
+    Code::NotAcceptable,
+    Code::RequestTimeout,
+    Code::HeadTooLarge,
+    Code::Internal,
+    Code::Overloaded,
+];
 
 /// Of an endpoint that has none of its own.
 pub struct NoErrors;
@@ -54,7 +57,7 @@ impl<C: Codes, E: Into<ApiError>> From<E> for Failure<C> {
     fn from(error: E) -> Self {
         let error = error.into();
         debug_assert!(
-            C::CODES.contains(&error.code) || C::COMMON.contains(&error.code),
+            C::CODES.contains(&error.code) || COMMON.contains(&error.code),
             "{} is not declared",
             error.code.name()
         );
@@ -71,7 +74,8 @@ impl<C> From<Failure<C>> for poem::Error {
 impl<C: Codes> ApiResponse for Failure<C> {
     fn meta() -> MetaResponses {
         let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-        for code in C::CODES.iter().chain(C::COMMON) {
+        let common = COMMON.iter().filter(|code| C::DESCRIBED != Some(**code));
+        for code in C::CODES.iter().chain(common) {
             by_status.entry(code.status()).or_default().push(*code);
         }
         MetaResponses {

@@ -148,14 +148,7 @@ enum VersionResponse {
 struct ReadyErrors;
 impl Codes for ReadyErrors {
     const CODES: &'static [Code] = &[];
-    // Without `overloaded`, which the response above describes.
-    const COMMON: &'static [Code] = &[
-        Code::MalformedRequest,
-        Code::NotAcceptable,
-        Code::RequestTimeout,
-        Code::HeadTooLarge,
-        Code::Internal,
-    ];
+    const DESCRIBED: Option<Code> = Some(Code::Overloaded);
 }
 
 #[OpenApi(tag = "Tag::Operations")]

@@ -1,12 +1,61 @@
-//! The body of a post: its schema, and how it is read.
+//! Messages in JSON: how a post is read, and what a stored one looks like.
 
+use super::respond::rfc3339_milliseconds;
 use crate::{
-    message::{TEXT_CHARS_MAX, Text, USER_CHARS_MAX, UserName, UserNameError},
+    message::{Message, MessageId, TEXT_CHARS_MAX, Text, USER_CHARS_MAX, UserName, UserNameError},
     problem::{ApiError, Code},
 };
 use poem_openapi::{Object, types::Example};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
+use time::OffsetDateTime;
+
+/// The id in the examples: the one that the first post gets.
+pub const EXAMPLE_ID: MessageId = 1;
+
+/// A message.
+#[derive(Object, Serialize)]
+#[oai(rename = "Message", example)]
+pub struct MessageBody {
+    /// Its place in the order of all messages. Messages become visible in this order: once a reader
+    /// has seen an id, no message with a smaller one appears.
+    id: MessageId,
+    user: String,
+    text: String,
+    /// When the database stored it, in UTC. Never earlier than that of a smaller id.
+    #[serde(serialize_with = "rfc3339_milliseconds")]
+    created_at: OffsetDateTime,
+}
+
+impl From<Message> for MessageBody {
+    fn from(Message { id, user, text, created_at }: Message) -> Self {
+        Self { id, user, text, created_at }
+    }
+}
+
+impl From<Arc<Message>> for MessageBody {
+    fn from(message: Arc<Message>) -> Self {
+        Arc::unwrap_or_clone(message).into()
+    }
+}
+
+impl Example for MessageBody {
+    fn example() -> Self {
+        Self {
+            id: EXAMPLE_ID,
+            user: "superman".into(),
+            text: "hello".into(),
+            created_at: time::macros::datetime!(2026-11-22 10:00:00.123 UTC),
+        }
+    }
+}
+
+/// Messages, the newest first.
+#[derive(Object, Serialize)]
+pub struct MessageList {
+    pub messages: Vec<MessageBody>,
+}
 
 /// A message to post.
 #[derive(Object)]
@@ -52,11 +101,11 @@ pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
     let Members { user, text } = serde_json::from_slice(body)
         .map_err(|error| malformed(format!("The body is not valid JSON: {error}.")))?;
 
-    let mut errors = Vec::new();
-    let user = parse_user(user).map_err(|(code, detail)| errors.push((code, "user", detail)));
-    let text = parse_text(text).map_err(|(code, detail)| errors.push((code, "text", detail)));
-    ApiError::fields(&errors)?;
-    user.ok().zip(text.ok()).ok_or_else(|| ApiError::internal("a field error without an error"))
+    match (parse_user(user), parse_text(text)) {
+        (Ok(user), Ok(text)) => Ok((user, text)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(user), Err(text)) => Err(user.with_fields_of(text)),
+    }
 }
 
 /// What a byte order mark at the beginning says. Editors and shells of Windows write it unseen, so
@@ -69,31 +118,35 @@ fn encoding_of_mark(body: &[u8]) -> Option<&'static str> {
     }
 }
 
-fn parse_user(user: Option<Value>) -> Result<UserName, (Code, String)> {
+fn parse_user(user: Option<Value>) -> Result<UserName, ApiError> {
+    let invalid = |code, detail: &str| ApiError::field(code, "user", detail);
     let user = match user {
         Some(Value::String(user)) => user,
-        Some(_) => return Err((Code::UserInvalid, "`user` must be a string.".into())),
-        None => return Err((Code::UserMissing, "`user` is missing.".into())),
+        Some(_) => return Err(invalid(Code::UserInvalid, "`user` must be a string.")),
+        None => return Err(invalid(Code::UserMissing, "`user` is missing.")),
     };
     UserName::parse(&user).map_err(|error| match error {
         UserNameError::Empty => {
-            (Code::UserEmpty, "`user` must have a character that is not white space.".into())
+            invalid(Code::UserEmpty, "`user` must have a character that is not white space.")
         }
         UserNameError::TooLong => {
-            (Code::UserTooLong, format!("`user` may have up to {USER_CHARS_MAX} characters."))
+            let detail = format!("`user` may have up to {USER_CHARS_MAX} characters.");
+            invalid(Code::UserTooLong, &detail)
         }
         UserNameError::ControlCharacter => {
-            (Code::UserInvalid, "`user` must not have control characters.".into())
+            invalid(Code::UserInvalid, "`user` must not have control characters.")
         }
     })
 }
 
-fn parse_text(text: Option<Value>) -> Result<Text, (Code, String)> {
+fn parse_text(text: Option<Value>) -> Result<Text, ApiError> {
+    let invalid = |code, detail: &str| ApiError::field(code, "text", detail);
     match text {
         Some(Value::String(text)) => Text::parse(text).map_err(|_| {
-            (Code::TextTooLong, format!("`text` may have up to {TEXT_CHARS_MAX} characters."))
+            let detail = format!("`text` may have up to {TEXT_CHARS_MAX} characters.");
+            invalid(Code::TextTooLong, &detail)
         }),
-        Some(_) => Err((Code::TextInvalid, "`text` must be a string.".into())),
-        None => Err((Code::TextMissing, "`text` is missing; it may be empty.".into())),
+        Some(_) => Err(invalid(Code::TextInvalid, "`text` must be a string.")),
+        None => Err(invalid(Code::TextMissing, "`text` is missing; it may be empty.")),
     }
 }

@@ -5,26 +5,21 @@ use super::{
     extract::{
         AcceptJson, BoundedInt, EntityTags, Header, Id, LastSegment, Query, RequestLimits, Unread,
     },
-    message_json::{self, MessageToPost},
-    respond::{LastRendering, Listing, Rendered, Rendering, rfc3339_milliseconds},
+    message_json::{self, EXAMPLE_ID, MessageBody, MessageList, MessageToPost},
+    respond::{LastRendering, Listing, Rendered, Rendering},
     routes::Tag,
 };
 use crate::{
-    message::{IdempotencyKey, Message, MessageId, NewMessage},
+    message::{IdempotencyKey, Message, NewMessage},
     problem::{ApiError, Code},
     store::{LATEST_MAX, Latest, Page, Posted, Store},
 };
-use poem_openapi::{ApiResponse, Object, OpenApi, types::Example};
-use serde::Serialize;
+use poem_openapi::{ApiResponse, OpenApi};
 use std::{borrow::Borrow, sync::Arc};
-use time::OffsetDateTime;
 
 /// From how many bytes of text on, a page is rendered off the threads that serve connections. Fewer
 /// hold such a thread for less than a millisecond; the largest page, 26 MB, would hold it for tens.
 const BLOCKING_BYTES_MIN: usize = 256 * 1024;
-
-/// The id in the examples: the one that the first post gets.
-const EXAMPLE_ID: MessageId = 1;
 
 /// How many messages a reader asks for.
 type Limit = BoundedInt<1, { LATEST_MAX as i64 }>;
@@ -35,59 +30,12 @@ pub struct MessagesApi {
     pub last: LastRendering<Latest>,
 }
 
-/// A message.
-#[derive(Object)]
-#[oai(rename = "Message", example)]
-struct MessageSchema {
-    /// Its place in the order of all messages. Messages become visible in this order: once a reader
-    /// has seen an id, no message with a smaller one appears.
-    id: MessageId,
-    user: String,
-    text: String,
-    /// When the database stored it, in UTC. Never earlier than that of a smaller id.
-    created_at: OffsetDateTime,
-}
-
-/// A message as its schema says, without a copy of its text.
-#[derive(Serialize)]
-struct MessageView<'a> {
-    id: MessageId,
-    user: &'a str,
-    text: &'a str,
-    #[serde(serialize_with = "rfc3339_milliseconds")]
-    created_at: OffsetDateTime,
-}
-
-impl Example for MessageSchema {
-    fn example() -> Self {
-        Self {
-            id: EXAMPLE_ID,
-            user: "superman".into(),
-            text: "hello".into(),
-            created_at: time::macros::datetime!(2026-11-22 10:00:00.123 UTC),
-        }
-    }
-}
-
-/// Messages, the newest first.
-#[derive(Object)]
-#[oai(rename = "MessageList")]
-struct MessageListSchema {
-    messages: Vec<MessageSchema>,
-}
-
-/// The list as its schema says.
-#[derive(Serialize)]
-struct MessageListView<'a> {
-    messages: Vec<MessageView<'a>>,
-}
-
 #[derive(ApiResponse)]
 enum PostResponse {
     /// The stored message
     #[oai(status = 201)]
     Created(
-        Rendered<MessageSchema>,
+        Rendered<MessageBody>,
         /// Where the message is
         #[oai(header = "Location")]
         String,
@@ -102,7 +50,7 @@ enum PostResponse {
 enum GetResponse {
     /// The message
     #[oai(status = 200)]
-    Ok(Rendered<MessageSchema>),
+    Ok(Rendered<MessageBody>),
 }
 
 struct PostErrors;
@@ -165,7 +113,7 @@ impl MessagesApi {
         };
         // Relative to /message, since a proxy may put the server under a path.
         let location = format!("messages/{}", message.id);
-        Ok(PostResponse::Created(Rendered::new(&MessageView::from(&message))?, location, replayed))
+        Ok(PostResponse::Created(Rendered::new(&MessageBody::from(message))?, location, replayed))
     }
 
     /// Read messages
@@ -195,7 +143,7 @@ impl MessagesApi {
         /// without a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<EntityTags>>,
-    ) -> Result<Listing<MessageListSchema>, Failure<ListErrors>> {
+    ) -> Result<Listing<MessageList>, Failure<ListErrors>> {
         let (limit, deadline) = (limit.0.count(), self.limits.deadline());
         let rendering = match (after.0, before.0) {
             (None, None) => {
@@ -229,7 +177,7 @@ impl MessagesApi {
         id: LastSegment<Id>,
     ) -> Result<GetResponse, Failure<GetErrors>> {
         match self.store.message(id.0.0, self.limits.deadline()).await? {
-            Some(message) => Ok(GetResponse::Ok(Rendered::new(&MessageView::from(&message))?)),
+            Some(message) => Ok(GetResponse::Ok(Rendered::new(&MessageBody::from(message))?)),
             None => Err(Code::MessageNotFound.into()),
         }
     }
@@ -239,22 +187,15 @@ fn example_id() -> Id {
     BoundedInt(EXAMPLE_ID)
 }
 
-impl<'a> From<&'a Message> for MessageView<'a> {
-    fn from(message: &'a Message) -> Self {
-        let Message { id, ref user, ref text, created_at } = *message;
-        Self { id, user, text, created_at }
-    }
-}
-
 /// Renders a page.
 async fn render<M>(messages: Vec<M>) -> Result<Rendering, ApiError>
 where
-    M: Borrow<Message> + Send + 'static,
+    M: Borrow<Message> + Into<MessageBody> + Send + 'static,
 {
     let bytes: usize = messages.iter().map(|message| message.borrow().text.len()).sum();
     let render = move || {
-        let messages = messages.iter().map(|message| message.borrow().into()).collect();
-        Rendering::json(&MessageListView { messages })
+        let messages = messages.into_iter().map(Into::into).collect();
+        Rendering::json(&MessageList { messages })
     };
     let rendering = if bytes < BLOCKING_BYTES_MIN {
         render()

@@ -27,21 +27,14 @@ pub struct UsersApi {
 }
 
 /// The names of those who have posted, each once, in byte order.
-#[derive(Object)]
+#[derive(Object, Serialize)]
 #[oai(example)]
 struct UserList {
     users: Vec<String>,
     /// There are more: give this as `after` to read on.
     #[oai(skip_serializing_if_is_none)]
-    next: Option<String>,
-}
-
-/// The list as its schema says.
-#[derive(Serialize)]
-struct UserListView<'a> {
-    users: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<&'a String>,
+    next: Option<String>,
 }
 
 impl poem_openapi::types::Example for UserList {
@@ -95,7 +88,7 @@ impl UsersApi {
 
 /// Renders a page of up to `limit` names; `names` has more of them if there are more.
 fn render(names: &[String], limit: u32) -> Result<Rendering, ApiError> {
-    let users = &names[..names.len().min(limit as usize)];
-    let next = if users.len() < names.len() { users.last() } else { None };
-    Rendering::json(&UserListView { users, next }).map_err(ApiError::internal)
+    let users = names[..names.len().min(limit as usize)].to_vec();
+    let next = if users.len() < names.len() { users.last().cloned() } else { None };
+    Rendering::json(&UserList { users, next }).map_err(ApiError::internal)
 }

@@ -70,16 +70,17 @@ impl ApiError {
         Self { detail: Some(detail.into()), ..code.into() }
     }
 
-    /// An error about fields; the first one gives its code to the whole.
-    pub fn fields(errors: &[(Code, &str, String)]) -> Result<(), Self> {
-        let Some((code, _, detail)) = errors.first() else { return Ok(()) };
-        Err(Self {
-            errors: errors
-                .iter()
-                .map(|(c, field, detail)| field_error(*c, field, detail))
-                .collect(),
-            ..Self::because(*code, detail.clone())
-        })
+    /// An error about one field of the body, or about a parameter.
+    pub fn field(code: Code, field: &str, detail: &str) -> Self {
+        let (field, detail) = (field.to_owned(), detail.to_owned());
+        let error = FieldError { field, code: code.name().to_owned(), detail: detail.clone() };
+        Self { errors: vec![error], ..Self::because(code, detail) }
+    }
+
+    /// This error, which gives its code to the whole, and what another one says of fields.
+    pub fn with_fields_of(mut self, other: Self) -> Self {
+        self.errors.extend(other.errors);
+        self
     }
 
     /// An error about a body's content coding. Only for these does the response name the codings
@@ -92,8 +93,7 @@ impl ApiError {
     /// An error about a parameter of the URL; `reason` is a clause without a full stop.
     pub fn parameter(name: &str, reason: &str) -> Self {
         let detail = format!("The parameter `{name}` is not valid: {reason}.");
-        let field = field_error(Code::InvalidParameter, name, &detail);
-        Self { errors: vec![field], ..Self::because(Code::InvalidParameter, detail) }
+        Self::field(Code::InvalidParameter, name, &detail)
     }
 
     /// A fault of this server. The cause goes to the log only.
@@ -153,10 +153,6 @@ impl ApiError {
         }
         response
     }
-}
-
-fn field_error(code: Code, field: &str, detail: &str) -> FieldError {
-    FieldError { field: field.into(), code: code.name().into(), detail: detail.into() }
 }
 
 impl From<Code> for ApiError {

@@ -32,15 +32,14 @@ pub async fn observed<T, E>(
     kind_of: impl FnOnce(&E) -> &'static str,
 ) -> Result<T, E> {
     let observation = Observation::begin(query, system, batch);
-    let result = call.instrument(observation.span.clone()).await;
-    match &result {
-        Ok(found) => observation.end(None, rows(found)),
-        Err(error) => observation.end(Some(kind_of(error)), None),
-    }
+    let result = call.instrument(observation.span()).await;
+    observation.end(result.as_ref().map(rows).map_err(kind_of));
     result
 }
 
-struct Observation {
+/// A call under way. One that is dropped before it has ended was given up.
+#[derive(Debug)]
+pub struct Observation {
     query: &'static Query,
     system: &'static str,
     begun: Instant,
@@ -50,15 +49,23 @@ struct Observation {
 }
 
 impl Observation {
-    fn begin(query: &'static Query, system: &'static str, batch: Option<usize>) -> Self {
+    /// `batch` is how many rows the call is about.
+    pub fn begin(query: &'static Query, system: &'static str, batch: Option<usize>) -> Self {
         let span = span_of(query, system, batch);
         // Until it ends otherwise: a call that is dropped was given up.
         let error = Some("timeout");
         Self { query, system, begun: Instant::now(), span, error, rows: None }
     }
 
-    fn end(mut self, error: Option<&'static str>, rows: Option<usize>) {
-        (self.error, self.rows) = (error, rows);
+    /// What the call is part of.
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Takes over how many rows the answer has, or what kind of error the call ended with.
+    pub fn end(mut self, outcome: Result<Option<usize>, &'static str>) {
+        self.error = outcome.err();
+        self.rows = outcome.ok().flatten();
     }
 }
 

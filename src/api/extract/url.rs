@@ -8,7 +8,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
     types::{self, ParseError, ParseFromParameter, ParseResult, ToJSON},
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +78,46 @@ impl<const MIN: i64, const MAX: i64> ParseFromParameter for BoundedInt<MIN, MAX>
     }
 }
 
-/// A parameter of the query. One that is not UTF-8 is an error, and one that is there twice: either
-/// value could be the wrong one.
-pub struct Query<T>(pub T);
+/// A parameter of the URL that an endpoint declares.
+pub struct Parameter<P, T>(pub T, PhantomData<P>);
 
-impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
+/// A parameter of the query.
+pub type Query<T> = Parameter<InQuery, T>;
+
+/// The parameter of a path that ends with it.
+pub type LastSegment<T> = Parameter<InPath, T>;
+
+/// A part of a URL.
+pub trait Place: Send {
+    const IN: MetaParamIn;
+
+    fn value<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, str>>, ApiError>;
+}
+
+/// One that is not UTF-8 is an error, and one that is there twice: either value could be the wrong
+/// one.
+pub enum InQuery {}
+
+impl Place for InQuery {
+    const IN: MetaParamIn = MetaParamIn::Query;
+
+    fn value<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, str>>, ApiError> {
+        request.uri().query().map_or(Ok(None), |query| query_value(query, name))
+    }
+}
+
+pub enum InPath {}
+
+impl Place for InPath {
+    const IN: MetaParamIn = MetaParamIn::Path;
+
+    fn value<'a>(request: &'a Request, _: &str) -> Result<Option<Cow<'a, str>>, ApiError> {
+        let (_, segment) = request.uri().path().rsplit_once('/').unwrap_or_default();
+        Ok(Some(percent_decode_str(segment).decode_utf8_lossy()))
+    }
+}
+
+impl<'a, P: Place, T: ParseFromParameter> ApiExtractor<'a> for Parameter<P, T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
     const PARAM_IS_REQUIRED: bool = T::IS_REQUIRED;
 
@@ -90,7 +125,7 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
     type ParamRawType = T::RawValueType;
 
     fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
+        Some(P::IN)
     }
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
@@ -102,14 +137,12 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Query<T> {
         _: &mut RequestBody,
         options: ExtractParamOptions<T>,
     ) -> poem::Result<Self> {
-        let value = match request.uri().query() {
-            Some(query) => query_value(query, options.name)?,
-            None => None,
+        let value = P::value(request, options.name)?;
+        let value = match (value, options.default_value) {
+            (None, Some(default)) => default(),
+            (value, _) => parse(options.name, value)?,
         };
-        if let (None, Some(default)) = (&value, options.default_value) {
-            return Ok(Self(default()));
-        }
-        Ok(Self(parse(options.name, value)?))
+        Ok(Self(value, PhantomData))
     }
 }
 
@@ -154,34 +187,6 @@ fn check_encoding(query: &str) -> Result<(), ApiError> {
         }
     }
     Ok(())
-}
-
-/// The parameter of a path that ends with it.
-pub struct LastSegment<T>(pub T);
-
-impl<'a, T: ParseFromParameter> ApiExtractor<'a> for LastSegment<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    const PARAM_IS_REQUIRED: bool = true;
-
-    type ParamType = T;
-    type ParamRawType = T::RawValueType;
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Path)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(T::schema_ref())
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _: &mut RequestBody,
-        options: ExtractParamOptions<T>,
-    ) -> poem::Result<Self> {
-        let (_, segment) = request.uri().path().rsplit_once('/').unwrap_or_default();
-        Ok(Self(parse(options.name, Some(percent_decode_str(segment).decode_utf8_lossy()))?))
-    }
 }
 
 fn parse<T: ParseFromParameter>(name: &str, value: Option<Cow<'_, str>>) -> Result<T, ApiError> {
