@@ -3,7 +3,6 @@
 import { check } from 'k6';
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
-import type { components } from './lib/api.ts';
 import * as chat from './lib/client.ts';
 import { STATUS, type Code } from './lib/codes.ts';
 import { iteration } from './lib/measures.ts';
@@ -12,6 +11,7 @@ import { optionsFor } from './lib/options.ts';
 import { duration, rate, USER } from './lib/settings.ts';
 import { line, summary } from './lib/summary.ts';
 import { constant, everyday } from './lib/workloads.ts';
+import type { Problem } from './types/api.ts';
 
 export { setup } from './lib/start.ts';
 const TYPE = { 'Content-Type': 'application/json' };
@@ -72,7 +72,7 @@ export default iteration(() => {
   const status = STATUS[code];
   const answer = CAUSES[code]!([status]);
   tried.add(1, { code });
-  const problem = (answer.text.startsWith('{') ? answer.json() : {}) as Partial<components['schemas']['Problem']>;
+  const problem = (answer.text.startsWith('{') ? answer.json() : {}) as Partial<Problem>;
   const good = check(answer, {
     'the status is the documented one': (it) => it.status === status && problem.status === status,
     'the code is the documented one': () => problem.code === code,

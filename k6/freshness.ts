@@ -9,6 +9,7 @@ import { optionsFor } from './lib/options.ts';
 import { duration, rate, USER } from './lib/settings.ts';
 import { line, summary } from './lib/summary.ts';
 import { constant, key } from './lib/workloads.ts';
+import type { Message } from './types/api.ts';
 
 export { setup } from './lib/start.ts';
 const fresh = new Counter('fresh_reads');
@@ -56,7 +57,7 @@ export const write = iteration(() => {
 });
 
 // It may have been pushed out of the list by so many newer ones.
-function has(messages: chat.Message[], id: number): boolean {
+function has(messages: Message[], id: number): boolean {
   return messages.some((it) => it.id === id) || (messages.length > 0 && messages.every((it) => it.id > id));
 }
 

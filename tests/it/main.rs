@@ -19,6 +19,7 @@ mod framing;
 mod freshness;
 mod harness;
 mod idempotency;
+mod k6;
 mod lifecycle;
 mod limits;
 mod locks;

@@ -8,6 +8,11 @@ fn root() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()
 }
 
+/// A file of the repository.
+pub fn text(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -150,7 +155,7 @@ fn modules_import_only_what_stands_below_them() {
 
 /// The rest of the first line of a file that begins like this.
 fn value(file: &str, start: &str) -> String {
-    let text = std::fs::read_to_string(root().join(file)).unwrap();
+    let text = text(file);
     let found = text.lines().find_map(|line| line.trim_start().strip_prefix(start));
     found.unwrap_or_else(|| panic!("{file} has no line with {start}")).trim_matches('"').to_owned()
 }
