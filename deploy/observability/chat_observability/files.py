@@ -9,10 +9,6 @@ from chat_observability.text import as_json, as_yaml
 HEADING = "Made by deploy/observability/generate from objectives.json: change those."
 
 
-# A chart can read only what is in its own folder, so it has copies.
-CHART = "../../helm/chat-server/files"
-
-
 def contents(found: Objectives) -> dict[str, str]:
     """The text of each file, by its path from this folder."""
     alerts = as_yaml(rules.document(found), HEADING)
@@ -22,9 +18,6 @@ def contents(found: Objectives) -> dict[str, str]:
         "prometheus/rules.yaml": alerts,
         "grafana/chat-server.json": board,
         "../../k6/lib/thresholds.json": limits,
-        f"{CHART}/rules.yaml": alerts,
-        f"{CHART}/dashboard.json": board,
-        f"{CHART}/k6/lib/thresholds.json": limits,
     }
 
 
