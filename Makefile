@@ -42,7 +42,7 @@ test-mysql test-mariadb: test-%: rust
 check: rust ## Check format, lints, dependencies and the committed OpenAPI document
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs
+	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs k6 objectives monitoring
 	python3 -m unittest discover --quiet --start-directory bench/tests --top-level-directory bench
 	deploy/observability/check
 	.github/check

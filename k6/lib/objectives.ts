@@ -1,4 +1,4 @@
-// The objectives as k6 takes them. thresholds.json is made from deploy/observability/objectives.json, as the alerts are.
+// The objectives as k6 takes them. Their numbers are those of deploy/observability/objectives.json.
 import type { Options } from 'k6/options';
 
 type Thresholds = NonNullable<Options['thresholds']>;

@@ -25,7 +25,7 @@ const UNSEEN_FIELDS: [&str; 8] = [
 type Names = BTreeSet<String>;
 
 /// The rows of the table under a headline, without its head: the cells of each.
-fn table(headline: &str) -> Vec<Vec<String>> {
+pub fn table(headline: &str) -> Vec<Vec<String>> {
     let docs =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/observability.md"));
     let docs = docs.unwrap();
@@ -39,7 +39,7 @@ fn table(headline: &str) -> Vec<Vec<String>> {
 }
 
 /// What stands in backticks.
-fn names(cell: &str) -> Names {
+pub fn names(cell: &str) -> Names {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 

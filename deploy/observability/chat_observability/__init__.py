@@ -1,1 +1,0 @@
-"""Rules, dashboard and thresholds, all made from `objectives.json`."""
