@@ -1,6 +1,7 @@
 //! The life of the process: take the ports, find the database, open, serve, drain.
 
 use crate::{
+    address_file::AddressFile,
     api::{self, ApiState, RequestLimits},
     config::{Config, DatabaseUrl, Migrate},
     gauges,
@@ -29,15 +30,17 @@ const SHUT_MAX: Duration = Duration::from_secs(2);
 pub struct Listeners {
     public: Port,
     ops: Option<Port>,
+    address_file: Option<AddressFile>,
 }
 
 impl Listeners {
     /// # Errors
-    /// When an address is in use or not this machine's.
+    /// When an address is in use or not this machine's, or cannot be written to `ADDRESS_FILE`.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
         let public = Port::take("LISTEN_ADDR", config.listen_addr)?;
         let ops = config.ops_addr.map(|address| Port::take("OPS_ADDR", address)).transpose()?;
-        Ok(Self { public, ops })
+        let address_file = config.address_file.as_deref().map(AddressFile::create).transpose()?;
+        Ok(Self { public, ops, address_file })
     }
 
     /// The public address with the port that was really taken.
@@ -133,7 +136,12 @@ impl Server {
         let ops = ops.transpose()?;
         let endpoint = if ops.is_some() { api::public(&state) } else { api::all(&state) };
         let public = service(endpoint, &self.connections);
-        let public = serve_public(listeners.public, public, stop_public.clone(), ops.is_none());
+        let public = serve_public(
+            (listeners.public, listeners.address_file),
+            public,
+            stop_public.clone(),
+            ops.is_none(),
+        );
         let (store, migrate) = (Arc::clone(&self.store), config.migrate);
         let history = Arc::clone(&self.stats);
         Ok(Running {
@@ -188,14 +196,14 @@ fn serve_ops(
 ) -> anyhow::Result<JoinHandle<()>> {
     let ops = link(port.local_addr()?);
     let listener = port.open()?;
-    info!("Health: {ops}/readyz");
+    info!("Health: http://{ops}/readyz");
     Ok(tokio::spawn(http::serve(listener, service, stop)))
 }
 
 /// Opens the public port and serves it: when the database serves for the first time, or when that
 /// takes too long.
 async fn serve_public(
-    port: Port,
+    (port, address_file): (Port, Option<AddressFile>),
     service: Service,
     stop: CancellationToken,
     has_health: bool,
@@ -207,10 +215,13 @@ async fn serve_public(
     let public = link(port.local_addr()?);
     let listener = port.open()?;
     service.readiness.set_open();
-    info!("Page: {public}/");
-    info!("Swagger UI: {public}/docs");
+    if let Some(file) = address_file {
+        file.write(&public)?;
+    }
+    info!("Page: http://{public}/");
+    info!("Swagger UI: http://{public}/docs");
     if has_health {
-        info!("Health: {public}/readyz");
+        info!("Health: http://{public}/readyz");
     }
     http::serve(listener, service, stop).await;
     Ok(())
@@ -261,8 +272,8 @@ fn open_store(
 fn link(address: SocketAddr) -> String {
     // The unspecified address is where to listen, not where to look.
     if address.ip().is_unspecified() {
-        format!("http://localhost:{}", address.port())
+        format!("localhost:{}", address.port())
     } else {
-        format!("http://{address}")
+        address.to_string()
     }
 }

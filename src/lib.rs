@@ -11,6 +11,8 @@ pub mod signals;
 
 pub mod healthcheck;
 
+mod address_file;
+
 // What `/metrics` reads from all the others when it is asked.
 pub mod gauges;
 

@@ -5,17 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 command -v schemathesis >/dev/null || { echo "schemathesis is not installed: pip install schemathesis" >&2; exit 1; }
-log=$(mktemp)
-"${CARGO_TARGET_DIR:-target}/debug/chat-server" --listen-addr 127.0.0.1:0 --database-url "$TEST_DATABASE_URL/contract" --log-format json 2>"$log" &
+folder=$(mktemp -d)
+"${CARGO_TARGET_DIR:-target}/debug/chat-server" --listen-addr 127.0.0.1:0 --address-file "$folder/address" --database-url "$TEST_DATABASE_URL/contract" &
 server=$!
-trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -f "$log"' EXIT
+trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
 
-url=
 for _ in $(seq 300); do
-  url=$(sed -n 's/.*"Page: \(http[^"]*\)\/".*/\1/p' "$log")
-  [ -n "$url" ] && curl -sf "$url/readyz" >/dev/null && break
+  url=http://$(cat "$folder/address" 2>/dev/null) && curl -sf "$url/readyz" >/dev/null && break
   sleep 0.1
 done
-[ -n "$url" ] || { cat "$log" >&2; exit 1; }
 
 SCHEMATHESIS_HOOKS=tests/contract_hooks.py schemathesis run "$url/openapi.json" --url "$url" --checks all --max-examples "${EXAMPLES:-300}" --seed "${SEED:-1}" --no-color

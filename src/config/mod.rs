@@ -36,6 +36,11 @@ pub struct Config {
     #[arg(long, env, value_parser = address)]
     pub ops_addr: Option<SocketAddr>,
 
+    /// File to which the server writes its address as HOST:PORT when it listens. For scripts that
+    /// start a server on port 0
+    #[arg(long, env, value_parser = file)]
+    pub address_file: Option<PathBuf>,
+
     /// The URL at which clients reach the server, such as https://example.org/chat. Used in the
     /// examples on the start page and in the OpenAPI document
     #[arg(long, env, value_parser = public_url)]

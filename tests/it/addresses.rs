@@ -3,10 +3,15 @@
 use crate::{
     collector::{Collector, attributes},
     harness::{TestDatabase, database_server, eventually, fetch},
-    process::Process,
+    process::{self, Process},
     proxy::Proxy,
 };
-use std::{collections::BTreeSet, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    future::ready,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// Addresses of pods, which the kubelet asks.
 const POD_V6: &str = "[fd00::1]";
@@ -126,4 +131,20 @@ async fn a_database_at_an_address_of_ipv6_is_reached_and_named() {
     assert_eq!(named["server.address"], "::1");
     let name = format!("Database: mysql://[::1]:{}/", proxy.address.port());
     assert!(named["message"].as_str().unwrap().starts_with(&name), "{named}");
+}
+
+#[tokio::test]
+async fn the_address_file_has_the_port_that_was_taken_as_soon_as_it_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("address");
+    std::fs::write(&file, "127.0.0.1:1\n").unwrap();
+    // Nothing answers there, so that the port stays shut for a while.
+    let flags = ["--listen-addr", "127.0.0.1:0", "--database-url", "mysql://u@127.0.0.1:1/d"];
+    let mut server = process::command(&flags);
+    let mut server = server.arg("--address-file").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    eventually("that of an earlier server is gone", || ready(!file.exists())).await;
+    eventually("the server listens", || ready(file.exists())).await;
+    let address = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(fetch(format!("http://{}/livez", address.trim())).await.unwrap().status(), 200);
+    server.kill().await.unwrap();
 }

@@ -4,9 +4,12 @@ use crate::harness::{PATIENCE, client, eventually, fetch};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::{
+    fs,
+    future::ready,
     process::Stdio,
     sync::{Arc, Mutex},
 };
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -17,10 +20,12 @@ pub struct Process {
     pub url: String,
     log: Arc<Mutex<Vec<Value>>>,
     child: Child,
+    /// The folder of that file.
+    _folder: TempDir,
 }
 
 impl Process {
-    /// Starts it on a free port, which it tells in its log.
+    /// Starts it on a free port, which it writes to a file.
     pub async fn start(flags: &[&str]) -> Self {
         Self::start_with(flags, &[]).await
     }
@@ -41,24 +46,17 @@ impl Process {
     }
 
     async fn spawn(mut command: Command) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = folder.path().join("address");
         let mut child = command
             .env("LISTEN_ADDR", "127.0.0.1:0")
-            .args(["--log-format", "json"])
+            .args(["--log-format", "json", "--address-file"])
+            .arg(&address)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let url = loop {
-            let line =
-                timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("it starts");
-            let line: Value = serde_json::from_str(&line).unwrap();
-            let message = line["message"].as_str().unwrap_or_default().to_owned();
-            log.lock().unwrap().push(line);
-            if let Some(page) = message.strip_prefix("Page: ") {
-                break page.trim_end_matches('/').to_owned();
-            }
-        };
         // Its log must go on being read, or it would wait for a reader.
         let kept = Arc::clone(&log);
         tokio::spawn(async move {
@@ -66,7 +64,16 @@ impl Process {
                 kept.lock().unwrap().push(serde_json::from_str(&line).unwrap());
             }
         });
-        Self { url, log, child }
+        eventually("the server listens", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {:?}", log.lock().unwrap());
+            // What it has logged until then has been read as well.
+            let is_told = |line: &Value| line["message"].to_string().contains("Page: ");
+            ready(address.exists() && log.lock().unwrap().iter().any(is_told))
+        })
+        .await;
+        let url = format!("http://{}", fs::read_to_string(&address).unwrap().trim());
+        Self { url, log, child, _folder: folder }
     }
 
     /// Starts one for its migrations only.

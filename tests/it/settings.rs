@@ -27,7 +27,7 @@ const MYSQL: &str = "mysql://USER:PASSWORD@HOST:PORT/NAME";
 const SQLITE: &str = "such as sqlite://chat.db";
 
 /// Setting, wrong values, and the essence of what is said about each of them.
-const WRONG: [(&str, &[&str], &str); 21] = [
+const WRONG: [(&str, &[&str], &str); 22] = [
     ("LISTEN_ADDR", &["here", "-1", "8081", "[::1]", "http://localhost:80"], ADDRESS),
     (
         "LISTEN_ADDR",
@@ -36,6 +36,7 @@ const WRONG: [(&str, &[&str], &str); 21] = [
     ),
     ("LISTEN_ADDR", &["nosuch.invalid:80"], "the host is unknown; must be HOST:PORT"),
     ("OPS_ADDR", &["here", "-1", ":99999", "::1:80"], ADDRESS),
+    ("ADDRESS_FILE", &["/nowhere/address", "/tmp", "/dev/null/address"], ": cannot write /"),
     (
         "PUBLIC_URL",
         &["here", "/chat", "ftp://h/", "http://", "http://u@h", "http://h?a", "http://h/'"],
