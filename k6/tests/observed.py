@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from servers import ROOT, Server, free_port
+from servers import ROOT, Process, Server, free_address
 
 RATE, SECONDS = 100, 60
 LOCKED_AFTER, LOCKED_SECONDS = 20, 14
@@ -68,8 +68,7 @@ def observe(folder: Path) -> Seen:
         server = Server(folder)
         stack.callback(server.kill)
         prometheus = Prometheus(folder, server.operations)
-        stack.callback(prometheus.stop)
-        prometheus.until_it_scrapes()
+        stack.callback(prometheus.kill)
         _load(folder, server, stack)
         time.sleep(SETTLING_SECONDS)
         summary = json.loads((folder / "summary.json").read_text())
@@ -117,36 +116,22 @@ def _kill(session: int) -> None:
         os.killpg(session, signal.SIGKILL)
 
 
-class Prometheus:
+class Prometheus(Process):
     """Scrapes the server each second."""
 
     def __init__(self, folder: Path, operations: str) -> None:
         config = folder / "prometheus.yaml"
         config.write_text(CONFIG.format(target=operations.removeprefix("http://")))
-        self.url = f"http://127.0.0.1:{free_port()}"
-        command = [
-            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/tsdb",
-            f"--web.listen-address={self.url.removeprefix('http://')}",
-        ]  # fmt: skip
-        with (folder / "prometheus.log").open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        self.log = folder / "prometheus.log"
-
-    def until_it_scrapes(self) -> None:
-        for _ in range(300):
-            with suppress(OSError):
-                if self.ask("up == 1"):
-                    return
-            time.sleep(0.1)
-        raise SystemExit(self.log.read_text())
+        address = free_address()
+        self.url = f"http://{address}"
+        storage = f"--storage.tsdb.path={folder}/tsdb"
+        command = ["prometheus", f"--config.file={config}", storage, f"--web.listen-address={address}"]
+        super().__init__(folder / "prometheus.log", command)
+        self.wait_until(lambda: self.ask("up == 1"))
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """An instant query."""
         return fetch(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}")["data"]["result"]
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 def fetch(url: str) -> Any:

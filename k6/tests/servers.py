@@ -1,59 +1,53 @@
 """A server of this checkout, and a proxy that makes it worse in the way that a test asks for."""
 
 import os
-import re
 import socket
 import struct
 import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-BINARY = os.environ.get("SERVER", str(TARGET / "debug" / "chat-server"))
 
 
-def free_port() -> int:
-    """One on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@cache
+def binary() -> str:
+    """The one that SERVER names, or else this checkout's, which is built first."""
+    if given := os.environ.get("SERVER"):
+        return given
+    subprocess.run(["cargo", "build", "--quiet", "--locked"], cwd=ROOT, check=True)
+    return str(ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "chat-server")
 
 
-class Server:
-    """On a free port, with an SQLite file in a folder."""
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return f"127.0.0.1:{probe.getsockname()[1]}"
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.log = folder / f"server-{time.monotonic_ns()}.log"
-        command = [BINARY, "--listen-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0"]
-        given = {"DATABASE_URL": f"sqlite://{folder}/chat.db", "LOG_FORMAT": "json", **settings}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, env={**os.environ, **given}, stderr=log)
-        self.url = self._address("Page")
-        self.operations = self._address("Health")
-        self._until_ready()
 
-    def _address(self, name: str) -> str:
-        for _ in range(100):
-            if found := re.search(rf'"{name}: (http://[^/]*)/', self.log.read_text()):
-                return found[1]
+class Process:
+    """A program whose output goes into a log."""
+
+    def __init__(self, log: Path, command: list[str], **settings: str) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            environment = {**os.environ, **settings}
+            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def wait_until(self, ready: Callable[[], object]) -> None:
+        """At most 30 s. What cannot be reached is not ready."""
+        for _ in range(300):
+            with suppress(OSError):
+                if ready():
+                    return
             time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
-
-    def _until_ready(self) -> None:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"{self.operations}/readyz", timeout=2).close()
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
+        self.kill()
+        raise SystemExit(self.log.read_text())
 
     def stop(self) -> None:
         self.process.terminate()
@@ -62,6 +56,21 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+class Server(Process):
+    """With an SQLite file in a folder."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        log = folder / f"server-{time.monotonic_ns()}.log"
+        address, operations = log.with_suffix(".address"), free_address()
+        self.operations = f"http://{operations}"
+        given = {"LISTEN_ADDR": "127.0.0.1:0", "OPS_ADDR": operations, "ADDRESS_FILE": str(address)}
+        given |= {"DATABASE_URL": f"sqlite://{folder}/chat.db"} | settings
+        super().__init__(log, [binary()], **given)
+        # It is there when the port is open.
+        self.wait_until(address.exists)
+        self.url = f"http://{address.read_text().strip()}"
 
 
 # Gets what was asked, and the way to ask the server; gives status, headers and body, or None to reset the connection.
@@ -115,15 +124,15 @@ class Proxy(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
 
-    def __init__(self, server: Server, trouble: Trouble) -> None:
+    def __init__(self, url: str, trouble: Trouble) -> None:
         super().__init__(("127.0.0.1", 0), Request)
         self.trouble = trouble
-        self.turn_to(server)
+        self.turn_to(url)
         self.url = f"http://127.0.0.1:{self.server_port}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def turn_to(self, server: Server) -> None:
-        self.target = server.url.removeprefix("http://")
+    def turn_to(self, url: str) -> None:
+        self.target = url.removeprefix("http://")
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is none."""

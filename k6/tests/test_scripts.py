@@ -38,8 +38,8 @@ class Scripts(unittest.TestCase):
         self.addCleanup(server.kill)
         return server
 
-    def proxy(self, server: Server, trouble: troubles.Callable) -> Proxy:
-        proxy = Proxy(server, trouble)
+    def proxy(self, url: str, trouble: troubles.Callable) -> Proxy:
+        proxy = Proxy(url, trouble)
         self.addCleanup(proxy.server_close)
         self.addCleanup(proxy.shutdown)
         return proxy
@@ -69,7 +69,7 @@ class Scripts(unittest.TestCase):
         self.assertIn("highest rate       140 requests a second, and it did not break", said)
 
     def test_slow(self) -> None:
-        proxy = self.proxy(self.server(), troubles.slow)
+        proxy = self.proxy(self.server().url, troubles.slow)
         for script in ("smoke", "load", "soak", "freshness", "errors", "breakpoint"):
             with self.subTest(script):
                 code, said = self.run_script(script, proxy.url, DURATION="4s")
@@ -79,7 +79,7 @@ class Scripts(unittest.TestCase):
         self.assertIn("highest rate       none: not even 20 a second", said)
 
     def test_failing(self) -> None:
-        proxy = self.proxy(self.server(), troubles.failing)
+        proxy = self.proxy(self.server().url, troubles.failing)
         for script in ("smoke", "load", "rollout"):
             with self.subTest(script):
                 code, said = self.run_script(script, proxy.url)
@@ -92,39 +92,35 @@ class Scripts(unittest.TestCase):
         server = self.server()
         for script in ("stress", "spike"):
             with self.subTest(script):
-                code, said = self.run_script(script, self.proxy(server, troubles.narrow).url)
+                code, said = self.run_script(script, self.proxy(server.url, troubles.narrow).url)
                 self.assertEqual(BAD, code, said)
                 self.assertRegex(said, r"✗ (http_req_duration|dropped_iterations)")
         self.assertRegex(said, r"✓ http_req_duration{expected_response:true,scenario:before}")
-        code, said = self.run_script("breakpoint", self.proxy(server, troubles.narrow).url)
+        code, said = self.run_script("breakpoint", self.proxy(server.url, troubles.narrow).url)
         self.assertEqual(GOOD, code, said)
         self.assertIn("highest rate       20 requests a second\n", said)
 
     def test_stale(self) -> None:
-        code, said = self.run_script("freshness", self.proxy(self.server(), troubles.stale).url)
+        code, said = self.run_script("freshness", self.proxy(self.server().url, troubles.stale).url)
         self.assertEqual(BAD, code, said)
         self.assertEqual(["stale_reads"], self.missed(said))
         self.assertRegex(said, r"stale: message \d+ was missing, by list, trace [0-9a-f]{32}")
 
     def test_undocumented(self) -> None:
-        code, said = self.run_script("errors", self.proxy(self.server(), troubles.undocumented).url)
+        code, said = self.run_script("errors", self.proxy(self.server().url, troubles.undocumented).url)
         self.assertEqual(BAD, code, said)
         self.assertEqual(["checks"], self.missed(said))
         self.assertIn("route_not_found: 404  <h1>", said)
 
     def test_leaking(self) -> None:
         server = self.server()
-        operations = Server.__new__(Server)
-        operations.url = server.operations
-        code, said = self.run_script("soak", server.url, self.proxy(operations, troubles.leaking).url)
+        code, said = self.run_script("soak", server.url, self.proxy(server.operations, troubles.leaking).url)
         self.assertEqual(BAD, code, said)
         self.assertEqual(["server_memory_growth"], self.missed(said))
 
     def test_memory_that_nobody_has_seen(self) -> None:
         server = self.server()
-        operations = Server.__new__(Server)
-        operations.url = server.operations
-        page = self.proxy(operations, troubles.page)
+        page = self.proxy(server.operations, troubles.page)
         code, said = self.run_script("soak", server.url, page.url)
         self.assertEqual(BAD, code, said)
         self.assertEqual(["server_memory_bytes"], self.missed(said))
@@ -142,16 +138,16 @@ class Scripts(unittest.TestCase):
         self.assertIn("nobody: is MAX_CONNECTIONS below 100?", said)
 
     def test_too_many_clients_are_reset(self) -> None:
-        code, said = self.run_script("too-many-clients", self.proxy(self.server(), troubles.resetting).url)
+        code, said = self.run_script("too-many-clients", self.proxy(self.server().url, troubles.resetting).url)
         self.assertEqual(BAD, code, said)
         self.assertIn("✗ errors{kind:unanswered} count==0", said)
 
     def test_rollout(self) -> None:
         old = self.server()
-        proxy = self.proxy(old, troubles.none)
+        proxy = self.proxy(old.url, troubles.none)
 
         def replace() -> None:
-            proxy.turn_to(self.server())
+            proxy.turn_to(self.server().url)
             old.stop()
 
         timer = threading.Timer(3, replace)

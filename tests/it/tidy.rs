@@ -189,7 +189,7 @@ fn pages_that_offer_a_release_say_so_while_there_is_none() {
 
 #[test]
 fn scripts_find_the_binary_where_cargo_puts_it() {
-    let scripts = ["k6/local", "k6/tests/servers.py", "tests/contract.sh"];
+    let scripts = ["tests/server.sh", "k6/tests/servers.py"];
     for script in scripts {
         let text = std::fs::read_to_string(root().join(script)).unwrap();
         let finds = text.contains("${CARGO_TARGET_DIR:-target}/")
