@@ -1,4 +1,4 @@
-# Builds with docker, buildah and podman, on and for linux/amd64 and linux/arm64: make image.
+# Builds with docker, buildah and podman, on and for linux/amd64 and linux/arm64: deploy/image.
 # Another registry, or a digest, is an argument: --build-arg BASE_IMAGE=registry.example/cc-debian12:nonroot@sha256:…
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot

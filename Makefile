@@ -1,4 +1,4 @@
-# The commands of this project. CI calls the same ones.
+# The commands of this project. CI calls the same ones; CONTRIBUTING.md lists the scripts besides.
 
 # Where rustup puts cargo, for the run that has just installed it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -15,15 +15,11 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: binary ## Start the server on port 8081, with SQLite in chat.db or on DATABASE_URL
-	cargo run --release --locked
-
-.PHONY: binary
-binary: rust
+run: rust ## Start the server on port 8081, with SQLite in chat.db or on DATABASE_URL
 	@[ -x "$${CARGO_TARGET_DIR:-target}/release/chat-server" ] || \
 	  echo "The first build takes about five minutes on two free processors, and longer on busy ones: it compiles SQLite" \
 	  "and 300 libraries, for databases, TLS and telemetry among others. Later builds compile only what has changed."
-	cargo build --release --locked
+	cargo run --release --locked
 
 .PHONY: test
 test: test-sqlite test-mysql test-mariadb ## Run all tests, on SQLite and on a private MySQL and MariaDB that it brings
@@ -57,27 +53,6 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 bench: rust ## Measure the server against its peers, about two hours; writes docs/performance.md
 	bench/run all
 
-.PHONY: load
-# Which script of k6/, and where the server is, if it shall be another one than a new one with a private MySQL.
-SCRIPT ?= load
-load: ## Put load on a server on a private MySQL, or on BASE_URL; SCRIPT=smoke, stress, …: k6/README.md
-ifdef BASE_URL
-	k6/run $(SCRIPT)
-else
-	@$(MAKE) --no-print-directory binary
-	$(PRIVATE) mysql run k6/local $(SCRIPT)
-endif
-
-.PHONY: load-check
-load-check: rust ## Let each load test pass with a good server, and fail with a slow, failing, stale or absent one
-	cargo build --locked
-	k6/tests/run
-
-.PHONY: agree
-agree: rust ## Compare what k6, /stats and Prometheus say of the same minute, number by number
-	cargo build --locked
-	PYTHONDONTWRITEBYTECODE=1 k6/tests/agree
-
 .PHONY: capacity
 capacity: rust ## Measure what 1, 2 and 3 servers can do and what requests cost, 70 minutes; writes docs/capacity.md
 	bench/capacity all
@@ -86,31 +61,10 @@ capacity: rust ## Measure what 1, 2 and 3 servers can do and what requests cost,
 observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers
 	COMPOSE_PROFILES=observability deploy/compose
 
-.PHONY: image
-image: ## Build the image chat-server:dev, or IMAGE, with docker, podman or buildah
-	deploy/image
-
-.PHONY: chart
-chart: ## Check the Helm chart: lint, tests, schemas, scores, README; what is not installed is named
-	helm/check
-
-.PHONY: e2e
-e2e: ## Install the chart where kubectl points to and break things there; IMAGE, HELM, SETTINGS: see tests/e2e/run
-	tests/e2e/run
-
-.PHONY: e2e-compose
-e2e-compose: ## Start deploy/compose as a project of its own and break things there; CHAT_VERSION: see tests/e2e/compose
-	tests/e2e/compose
-
 .PHONY: openapi
-openapi: rust ## Write openapi.json anew
+openapi: rust ## Write openapi.json
 	cargo run --quiet --locked -- openapi > openapi.json.new
 	mv openapi.json.new openapi.json
-
-.PHONY: contract
-contract: rust ## Let schemathesis try to break a server on a private MySQL (schemathesis is taken from PATH)
-	cargo build --locked
-	$(PRIVATE) mysql run tests/contract.sh
 
 .PHONY: rust
 rust:

@@ -11,7 +11,7 @@ import { line, summary } from './lib/summary.ts';
 import { constant, everyday } from './lib/workloads.ts';
 
 export { setup } from './lib/start.ts';
-// All of them, four times as many as `make load` lets the server take; each has one connection. A tenth comes first, and
+// All of them, four times as many as `k6/local` lets the server take; each has one connection. A tenth comes first, and
 // has three seconds to get in.
 const everybody = number('CLIENTS', 200);
 const inside = Math.max(1, Math.floor(everybody / 10));
