@@ -1,5 +1,5 @@
 //! What the process knows of its own fitness: whether the database serves, and whether it is
-//! stopping. Written by `store/watch.rs` and `app.rs`, read by every request and by `/readyz`.
+//! stopping. Written by `store/watchdog.rs` and `app.rs`, read by every request and by `/readyz`.
 
 use std::sync::{
     OnceLock,

@@ -1,28 +1,15 @@
 //! One interface over the two kinds of database.
 
-use super::{distance::within, limits::Limits, mysql::MySql, session::Session, sqlite::Sqlite};
+use super::{
+    location::Location,
+    mysql::{self, MySql},
+    pool_kind::PoolUse,
+    sqlite::{self, Sqlite},
+};
 use crate::config::{DatabaseUrl, Migrate};
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
-
-/// How long a statement may take, with what the distance adds. A database that keeps silent for so
-/// long on one connection may answer on another. Longer than a wait for a lock, which ends with an
-/// error (`mysql_session.rs`): the same lock would be in the way on every other connection.
-pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// What a session is for, which decides on the connections that it uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Group commit.
-    Posts,
-    /// Reads that many requests share.
-    SharedReads,
-    /// Requests that have a query of their own.
-    OtherReads,
-    /// Looking whether the database serves.
-    Watching,
-}
 
 #[derive(Clone, Debug)]
 pub enum Database {
@@ -63,21 +50,25 @@ impl Database {
     pub async fn probe(&self, limit: Duration) -> sqlx::Result<()> {
         match self {
             Self::MySql(database) => database.probe(limit).await,
-            Self::Sqlite(database) => within(limit, database.probe()).await,
+            Self::Sqlite(database) => database.probe(limit).await,
         }
     }
 
     /// Does what is due from time to time, in statements that take up to a time.
-    pub async fn look_after(&self, limit: Duration) -> sqlx::Result<()> {
+    pub async fn maintain(&self, limit: Duration) -> sqlx::Result<()> {
         match self {
-            Self::MySql(database) => database.look_after(limit).await,
+            Self::MySql(database) => database.maintain(limit).await,
             Self::Sqlite(_) => Ok(()),
         }
     }
 
-    /// How long a statement may take.
-    pub fn statement_timeout(&self) -> Duration {
-        STATEMENT_TIMEOUT + self.allowance()
+    /// Why no retry can open the database, if that is so. A database server can be repaired where
+    /// it is, except for a part of the URL that it refuses.
+    pub fn beyond_repair(&self, error: &sqlx::Error) -> Option<String> {
+        match self {
+            Self::MySql(_) => mysql::url_refusal(error),
+            Self::Sqlite(database) => sqlite::beyond_repair(&database.path(), error),
+        }
     }
 
     /// What time limits have to be longer by, because of the distance.
@@ -88,11 +79,10 @@ impl Database {
         }
     }
 
-    /// As the semantic conventions call it. MariaDB speaks MySQL, and nobody here asks which it is.
-    pub const fn system(&self) -> &'static str {
+    pub fn location(&self) -> Location {
         match self {
-            Self::MySql(_) => "mysql",
-            Self::Sqlite(_) => "sqlite",
+            Self::MySql(database) => database.location(),
+            Self::Sqlite(database) => Location::of_file(&database.path()),
         }
     }
 
@@ -100,16 +90,7 @@ impl Database {
     pub fn pools(&self) -> Vec<PoolUse> {
         match self {
             Self::MySql(database) => database.pools().into(),
-            Self::Sqlite(database) => {
-                database.named_pools().map(|(name, pool)| pool_use(name, &pool)).into()
-            }
-        }
-    }
-
-    pub fn limits(&self) -> Limits {
-        match self {
-            Self::MySql(database) => database.limits(),
-            Self::Sqlite(_) => Limits::default(),
+            Self::Sqlite(database) => database.pool_uses().into(),
         }
     }
 
@@ -121,30 +102,10 @@ impl Database {
         }
     }
 
-    /// A way to the database for one task.
-    pub fn session(&self, purpose: Purpose) -> Session {
-        Session::new(self.clone(), purpose)
-    }
-
     pub async fn close(&self) {
         match self {
             Self::MySql(database) => database.close().await,
             Self::Sqlite(database) => database.close().await,
         }
     }
-}
-
-/// How much of a pool is in use.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolUse {
-    pub name: &'static str,
-    pub idle: usize,
-    pub used: usize,
-    pub max: u32,
-}
-
-fn pool_use(name: &'static str, pool: &sqlx::SqlitePool) -> PoolUse {
-    let (size, idle) = (pool.size() as usize, pool.num_idle());
-    let max = pool.options().get_max_connections();
-    PoolUse { name, idle, used: size.saturating_sub(idle), max }
 }

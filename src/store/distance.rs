@@ -16,6 +16,11 @@ const ROUND_TRIPS: u32 = 12;
 /// The most that is added to a time limit. A database that needs more is too far away.
 const ALLOWANCE_MAX: Duration = Duration::from_secs(5);
 
+/// How long a statement may take, with what the distance adds. A database that keeps silent for so
+/// long on one connection may respond on another. Longer than a wait for a lock, which ends with an
+/// error (`mysql/setup.rs`): the same lock would be in the way on every other connection.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What was measured, in microseconds.
 #[derive(Debug, Default)]
 pub struct Distance {

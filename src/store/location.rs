@@ -1,8 +1,10 @@
 //! Where the database is, as the log names it: without the user and the password.
 
-use super::database::Database;
 use sqlx::mysql::MySqlConnectOptions;
-use std::{fmt, path::absolute};
+use std::{
+    fmt,
+    path::{Path, absolute},
+};
 
 #[derive(Clone, Debug)]
 pub struct Location {
@@ -15,15 +17,9 @@ pub struct Location {
 }
 
 impl Location {
-    pub fn of(database: &Database) -> Self {
-        match database {
-            Database::MySql(database) => Self::of_server(&database.connect_options()),
-            Database::Sqlite(database) => {
-                let file = database.path();
-                let file = absolute(&file).unwrap_or(file).display().to_string();
-                Self { system: "sqlite", address: None, port: None, namespace: file }
-            }
-        }
+    pub fn of_file(file: &Path) -> Self {
+        let file = absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string();
+        Self { system: "sqlite", address: None, port: None, namespace: file }
     }
 
     pub fn of_server(options: &MySqlConnectOptions) -> Self {

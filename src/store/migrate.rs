@@ -1,6 +1,6 @@
 //! What the two databases' migrations have in common.
 
-use super::error::DatabaseFault;
+use crate::readiness::DatabaseFault;
 use sqlx::{
     SqlSafeStr,
     migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator},

@@ -2,69 +2,97 @@
 //!
 //! What it promises, each line with a test under `tests/it/`:
 //!
-//! - A message that was answered with success is committed, and stays.
+//! - A message that was acknowledged is committed, and stays.
 //! - A message is stored once, however often its request is repeated with the same key and however
 //!   often its connection breaks.
-//! - A read begins after it was asked for, so it has every message acknowledged before that.
+//! - A read begins after its request, so it has every message acknowledged before that.
 //! - Every call ends by its deadline. No result never means success: the write may have happened,
 //!   and repeating it with the same key is safe.
-//! - A post goes on when its client goes away, so nothing is left half done.
+//! - A post goes on when its client disconnects, so nothing is left half done.
 
-mod attempts;
-mod database;
-mod distance;
-mod error;
-mod inbox;
-#[cfg(test)]
-mod interleavings;
-mod kept;
-mod lease;
-mod limits;
-mod location;
-mod login;
-mod migrate;
-mod mysql;
-mod mysql_session;
-mod mysql_url;
-mod page;
-mod permits;
-mod pool;
-mod posts;
-mod queries;
-mod schema;
-mod sequence;
-mod session;
+// Waits for the database, migrates it, heals; writes `readiness.rs`.
+mod watchdog;
+
+// The first user names, by a shared read.
+mod first_users;
+
+// The newest messages, by a shared read.
+mod latest;
+
+// One query for all reads that wait.
 mod shared_read;
-mod sqlite;
-mod sqlite_file;
-mod target;
-mod transaction;
-mod watch;
 
-pub use database::PoolUse;
-pub use error::{DatabaseFault, StoreError};
+// One insert and one commit for all posts that wait.
+mod group_commit;
+
+// Another attempt, inside the deadline.
+mod retry;
+
+// Requests that wait and are handled together.
+mod batching;
+
+// The queries of one task.
+mod session;
+
+// One interface: MySQL or SQLite.
+mod database;
+
+mod sqlite;
+
+mod mysql;
+
+// Which migrations there are, and which were applied.
+mod migrate;
+
+// The queries that both databases understand.
+mod queries;
+
+// Whose tables are in the database.
+mod schema;
+
+mod location;
+
+mod pool_kind;
+
+// Time limits, and what the distance adds to them.
+mod distance;
+
+// Which messages a read is about.
+mod page;
+
+// What an error of sqlx says of the database.
+mod fault;
+
+mod error;
+
+pub use error::StoreError;
+pub use first_users::{FirstNames, NAMES_MAX};
+pub use group_commit::Posted;
+pub use latest::{LATEST_MAX, Latest};
 pub use location::Location;
 pub use page::Page;
-pub use shared_read::{FirstNames, LATEST_MAX, Latest, NAMES_MAX};
+pub use pool_kind::PoolUse;
 
 use crate::{
-    config::DatabaseUrl,
-    config::Migrate,
+    config::{DatabaseUrl, Migrate},
     message::{Message, MessageId, NewMessage},
     readiness::Readiness,
 };
-use attempts::Attempts;
-use database::{Database, Purpose};
-use inbox::{Calls, Serve, inbox};
-use posts::Posts;
+use batching::{BatchHandler, Queue, queue};
+use database::Database;
+use first_users::FirstUsers;
+use group_commit::GroupCommit;
+use latest::LatestMessages;
+use pool_kind::PoolKind;
+use retry::Retry;
 use session::Session;
-use shared_read::{FirstUsers, LatestMessages, SharedRead, Source};
+use shared_read::{SharedRead, Source};
 use std::sync::Arc;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
-/// Most reads with a query of their own that may wait for a connection at once. Beyond it an answer
-/// would be late anyway.
+/// The maximum number of reads with a query of their own that wait for a connection at once. With
+/// more of them, a response would be late anyway.
 const READS_MAX: usize = 1_024;
 
 /// What the store needs to know of the settings.
@@ -72,28 +100,17 @@ const READS_MAX: usize = 1_024;
 pub struct StoreOptions<'a> {
     pub url: &'a DatabaseUrl,
     pub connections_max: u32,
-    /// Most posts that may wait at once.
+    /// The maximum number of posts that wait at once.
     pub write_queue: usize,
-}
-
-/// What became of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Posted {
-    Created(Message),
-    /// It was stored before: by an earlier request with the same key, or by an earlier attempt of
-    /// this one that seemed to have failed.
-    Replayed(Message),
-    /// An earlier request with the same key stored another text.
-    KeyReused,
 }
 
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    health: Arc<Readiness>,
-    posts: Calls<NewMessage, Posted>,
-    latest: Calls<(), Arc<Latest>>,
-    first_users: Calls<(), Arc<FirstNames>>,
+    readiness: Arc<Readiness>,
+    posts: Queue<NewMessage, Posted>,
+    latest: Queue<(), Arc<Latest>>,
+    first_users: Queue<(), Arc<FirstNames>>,
     /// Reads with a query of their own.
     reads: Semaphore,
     tasks: TaskTracker,
@@ -103,24 +120,24 @@ impl Store {
     /// Opens nothing yet: [`Store::keep_ready`] does.
     ///
     /// # Errors
-    /// When the URL is not that of a database of ours.
-    pub fn new(options: &StoreOptions<'_>, health: Arc<Readiness>) -> anyhow::Result<Self> {
+    /// When the URL is not that of a MySQL or an SQLite database.
+    pub fn new(options: &StoreOptions<'_>, readiness: Arc<Readiness>) -> anyhow::Result<Self> {
         let database = Database::new(options.url, options.connections_max)?;
         let tasks = TaskTracker::new();
-        let shared = || (database.session(Purpose::SharedReads), Arc::clone(&health));
-        let (session, its_health) = shared();
-        let latest = SharedRead::new(LatestMessages::new(session), its_health);
-        let (session, its_health) = shared();
-        let first_users = SharedRead::new(FirstUsers::new(session), its_health);
-        let posts = Posts::new(database.session(Purpose::Posts), Arc::clone(&health));
+        let session = |kind| Session::new(&database, kind);
+        let latest = LatestMessages::new(session(PoolKind::SharedReads));
+        let latest = SharedRead::new(latest, Arc::clone(&readiness));
+        let first_users = FirstUsers::new(session(PoolKind::SharedReads));
+        let first_users = SharedRead::new(first_users, Arc::clone(&readiness));
+        let posts = GroupCommit::new(session(PoolKind::Posts), Arc::clone(&readiness));
         Ok(Self {
-            posts: serve_by(&tasks, options.write_queue, posts),
-            // A client connection asks for one thing at a time, and the connections are limited.
-            latest: serve_by(&tasks, Semaphore::MAX_PERMITS, latest),
-            first_users: serve_by(&tasks, Semaphore::MAX_PERMITS, first_users),
+            posts: spawn_batcher(&tasks, options.write_queue, posts),
+            // A client has one request at a time on a connection, and the connections are limited.
+            latest: spawn_batcher(&tasks, Semaphore::MAX_PERMITS, latest),
+            first_users: spawn_batcher(&tasks, Semaphore::MAX_PERMITS, first_users),
             reads: Semaphore::new(READS_MAX),
             database,
-            health,
+            readiness,
             tasks,
         })
     }
@@ -128,27 +145,27 @@ impl Store {
     /// Creates and migrates the database, then watches it and repairs what can be repaired. Returns
     /// only when the database has never served and no retry can help, with the reason.
     pub async fn keep_ready(&self, migrate: Migrate) -> String {
-        watch::keep_ready(&self.database, &self.health, migrate).await
+        watchdog::keep_ready(&self.database, &self.readiness, migrate).await
     }
 
     /// Where the database is.
     pub fn location(&self) -> Location {
-        Location::of(&self.database)
+        self.database.location()
     }
 
     /// Stores a message, once. After an error it may be stored even so.
     pub async fn post(&self, message: NewMessage, deadline: Instant) -> Result<Posted, StoreError> {
-        self.posts.ask(message, deadline).await
+        self.posts.submit(message, deadline).await
     }
 
     /// The newest messages, up to [`LATEST_MAX`], by a read that many requests share.
     pub async fn latest(&self, deadline: Instant) -> Result<Arc<Latest>, StoreError> {
-        self.latest.ask((), deadline).await
+        self.latest.submit((), deadline).await
     }
 
     /// The first user names in byte order, up to [`NAMES_MAX`], by a read that many requests share.
     pub async fn first_users(&self, deadline: Instant) -> Result<Arc<FirstNames>, StoreError> {
-        self.first_users.ask((), deadline).await
+        self.first_users.submit((), deadline).await
     }
 
     pub async fn messages(
@@ -179,12 +196,12 @@ impl Store {
             .await
     }
 
-    /// The queues: name, calls that wait or are being served, and how many may.
+    /// The queues: name, requests that wait or are being handled, and how many may.
     pub fn queues(&self) -> [(&'static str, usize, Option<usize>); 3] {
         [
-            ("posts", self.posts.waiting(), Some(self.posts.limit)),
-            (LatestMessages::NAMES.1, self.latest.waiting(), None),
-            (FirstUsers::NAMES.1, self.first_users.waiting(), None),
+            ("posts", self.posts.pending(), Some(self.posts.limit)),
+            (LatestMessages::NAMES.1, self.latest.pending(), None),
+            (FirstUsers::NAMES.1, self.first_users.pending(), None),
         ]
     }
 
@@ -198,7 +215,7 @@ impl Store {
         self.database.warnings()
     }
 
-    /// Takes no more calls, waits until the ones under way are done, and closes the connections.
+    /// Accepts no more calls, waits for those under way, and closes the connections.
     pub async fn close(&self) {
         self.posts.close();
         self.latest.close();
@@ -219,26 +236,26 @@ impl Store {
         F: Future<Output = sqlx::Result<T>>,
     {
         let _place = self.reads.try_acquire()?;
-        let mut attempts = Attempts::until(deadline, &self.health);
+        let mut retry = Retry::until(deadline, &self.readiness);
         loop {
-            let session = self.database.session(Purpose::OtherReads);
+            let session = Session::new(&self.database, PoolKind::OtherReads);
             // Boxed, so that the handlers' futures stay small for the requests that do not come
             // here.
-            if let Some(result) = attempts.attempt(Box::pin(query(session))).await? {
+            if let Some(result) = retry.attempt(Box::pin(query(session))).await? {
                 return Ok(result);
             }
         }
     }
 }
 
-/// Starts the task that serves an inbox. One is enough: a second one shares the database's work
-/// instead of adding to it (docs/performance.md).
-fn serve_by<Q: Send + 'static, A: Send + 'static>(
+/// Starts the task of a queue. One is enough: a second one shares the database's work instead of
+/// adding to it (docs/performance.md).
+fn spawn_batcher<Q: Send + 'static, R: Send + 'static>(
     tasks: &TaskTracker,
     limit: usize,
-    server: impl Serve<Q, A> + 'static,
-) -> Calls<Q, A> {
-    let (calls, inbox) = inbox(limit);
-    tasks.spawn(inbox.serve(server));
-    calls
+    handler: impl BatchHandler<Q, R> + 'static,
+) -> Queue<Q, R> {
+    let (queue, batcher) = queue(limit);
+    tasks.spawn(batcher.run(handler));
+    queue
 }

@@ -1,8 +1,8 @@
-//! The queries that both databases understand: one function each, stamped out for both kinds of
-//! connection. What differs (connecting, creating, storing) is in `mysql.rs`, `transaction.rs` and
-//! `sqlite.rs`.
+//! The queries that both databases understand: one function each, made for both kinds of
+//! connection. What differs (connecting, creating, storing) is in `mysql/` and `sqlite/`.
 
-use crate::telemetry::Query;
+use crate::{message::MessageId, telemetry::Query};
+use time::OffsetDateTime;
 
 pub const MESSAGES_BY_DEDUP: Query = Query::select(
     "messages",
@@ -22,11 +22,25 @@ pub const MESSAGE_BY_ID: Query =
 pub const USERS_AFTER: Query =
     Query::select("users", "select name from users where name > ? order by name limit ?");
 
+/// What an insert has given to a batch of messages.
+#[derive(Debug)]
+pub struct Inserted {
+    /// The first message's id; those of the others follow it without a gap.
+    pub first_id: MessageId,
+    pub created_at: OffsetDateTime,
+}
+
+/// The text of a query without its end, which has one value where there may be many.
+pub fn up_to(query: &Query, end: &str) -> &'static str {
+    query.text.strip_suffix(end).unwrap_or(query.text)
+}
+
 macro_rules! queries {
     ($module:ident, $database:ty, $row:ty) => {
         pub mod $module {
-            use super::{
-                MESSAGE_BY_ID, NEWEST_MESSAGES, OLDEST_MESSAGES, USERS_AFTER, up_to_power_of_two,
+            use crate::store::queries::{
+                MESSAGE_BY_ID, MESSAGES_BY_DEDUP, NEWEST_MESSAGES, OLDEST_MESSAGES, USERS_AFTER,
+                up_to, up_to_power_of_two,
             };
             use crate::message::{Message, MessageId};
             use sqlx::{
@@ -49,14 +63,11 @@ macro_rules! queries {
             }
 
             /// The names that are not stored. An insert that leaves them out by itself would wait
-            /// for whoever holds a lock on one of them; this read waits for nobody.
+            /// for a lock on one of them; this read waits for none.
             pub async fn missing_names<'a>(
                 connection: &mut Connection,
                 names: &BTreeSet<&'a str>,
             ) -> Result<Vec<&'a str>> {
-                if names.is_empty() {
-                    return Ok(Vec::new());
-                }
                 let mut query =
                     QueryBuilder::<$database>::new("select name from users where name in (");
                 let mut list = query.separated(", ");
@@ -74,8 +85,7 @@ macro_rules! queries {
                 connection: &mut Connection,
                 dedups: &[Uuid],
             ) -> Result<HashMap<Uuid, Message>> {
-                let select =
-                    "select dedup, id, user, text, created_at from messages where dedup in (";
+                let select = up_to(&MESSAGES_BY_DEDUP, "?)");
                 let mut query = QueryBuilder::<$database>::new(select);
                 let mut list = query.separated(", ");
                 for dedup in up_to_power_of_two(dedups) {

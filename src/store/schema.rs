@@ -1,6 +1,7 @@
 //! Whose tables are in the database. Names such as `users` are common, and the tables of another
-//! application must neither be shown nor written to.
+//! application must be neither shown nor written to.
 
+use super::error::ForeignTables;
 use sqlx::{FromRow, MySqlConnection, Row, SqliteConnection, query};
 use std::collections::BTreeMap;
 
@@ -39,17 +40,6 @@ const SQLITE: &[Table] = &[
     ),
     ("users", 2, &["name text 1 1"]),
 ];
-
-/// Tables of another application where ours would be.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the database {database} has tables of another application where this server's would be: {}; \
-     name a database of its own", tables.join(", ")
-)]
-pub struct ForeignTables {
-    database: String,
-    tables: Vec<&'static str>,
-}
 
 /// The columns that were found, by table.
 type Found = BTreeMap<String, Vec<String>>;

@@ -1,62 +1,52 @@
-//! One task's operations on the database.
+//! The queries of one task, on connections of its kind.
 
 use super::{
-    database::{Database, Purpose},
-    distance::within,
-    error::{DatabaseFault, InsertError},
-    kept::Kept,
-    limits::Limits,
+    database::Database,
+    distance::{STATEMENT_TIMEOUT, within},
+    error::InsertError,
+    mysql::{self, Competition, MySql},
     page::Page,
-    queries, sqlite,
-    transaction::{self, Competition},
+    pool_kind::PoolKind,
+    queries,
+    sqlite::{self, KeptConnection, Sqlite},
 };
 use crate::{
     message::{Message, MessageId, NewMessage},
-    telemetry::observed,
+    readiness::DatabaseFault,
+    telemetry::Observation,
 };
 use std::{
     collections::{BTreeSet, HashMap},
     pin::pin,
+    sync::Arc,
 };
-use time::OffsetDateTime;
+use tracing::Instrument;
 use uuid::Uuid;
 
-/// What a batch of messages got from the database.
+/// One task's way to the database.
 #[derive(Debug)]
-pub struct Inserted {
-    /// The first message's id; those of the others follow it without a gap.
-    pub first_id: MessageId,
-    pub created_at: OffsetDateTime,
+pub enum Session {
+    MySql { database: Arc<MySql>, kind: PoolKind, competition: Competition },
+    Sqlite { database: Arc<Sqlite>, kind: PoolKind, kept: KeptConnection },
 }
 
-/// What metrics and traces call an error.
-fn kind_of(error: &sqlx::Error) -> &'static str {
-    DatabaseFault::of(error).map_or("_OTHER", DatabaseFault::as_str)
-}
-
-fn count<'a, T>(rows: &'a T) -> usize
-where
-    &'a T: IntoIterator<IntoIter: ExactSizeIterator>,
-{
-    rows.into_iter().len()
-}
-
-/// Runs one of the shared queries on the session's connection.
+/// Runs a query of both databases on a connection of the session.
 macro_rules! run {
-    ($self:ident, $query:ident ( $($argument:expr),* )) => {
-        match &$self.database {
-            Database::MySql(database) => {
-                let mut lease = database.take($self.purpose).await?;
+    ($session:ident, $query:ident ( $($argument:expr),* )) => {
+        match $session {
+            Session::MySql { database, kind, .. } => {
+                let mut lease = database.lease(*kind).await?;
                 let query = queries::mysql::$query(&mut lease, $($argument),*);
-                let result = within($self.database.statement_timeout(), query).await;
+                let result = within(database.statement_timeout(), query).await;
                 lease.end(result.as_ref().err());
                 result
             }
-            Database::Sqlite(database) => {
-                let mut lease = $self.sqlite.take(&database.pool($self.purpose)).await?;
+            Session::Sqlite { database, kind, kept } => {
+                let mut lease = kept.lease(&database.pool(*kind)).await?;
                 let query = queries::sqlite::$query(&mut lease, $($argument),*);
-                let result = within($self.database.statement_timeout(), query).await;
-                $self.sqlite.put(lease, result)
+                let result = within(STATEMENT_TIMEOUT, query).await;
+                lease.end(result.as_ref().err());
+                result
             }
         }
     };
@@ -64,69 +54,82 @@ macro_rules! run {
 
 /// The same, measured and traced, with how many rows were found.
 macro_rules! observe {
-    ($self:ident, $statement:ident, $size:expr, $query:ident ( $($argument:expr),* )) => {{
-        let system = $self.database.system();
-        let call = pin!(async { run!($self, $query($($argument),*)) });
-        let rows = |found: &_| Some(count(found));
-        observed(&queries::$statement, system, $size, call, rows, kind_of).await
+    ($session:ident, $statement:ident, $size:expr, $query:ident ( $($argument:expr),* )) => {{
+        let observation = Observation::begin(&queries::$statement, $session.system(), $size);
+        let span = observation.span();
+        let result = pin!(async { run!($session, $query($($argument),*)) }).instrument(span).await;
+        let rows = result.as_ref().map(|found| Some(found.iter().len()));
+        observation.end(rows.map_err(error_type));
+        result
     }};
 }
 
-/// One task's operations on the database, with the connection that it keeps if that is SQLite.
-#[derive(Debug)]
-pub struct Session {
-    database: Database,
-    purpose: Purpose,
-    sqlite: Kept,
-    competition: Competition,
+/// The name of an error in metrics and traces.
+fn error_type(error: &sqlx::Error) -> &'static str {
+    DatabaseFault::of(error).map_or("_OTHER", DatabaseFault::as_str)
 }
 
 impl Session {
-    pub fn new(database: Database, purpose: Purpose) -> Self {
-        Self { database, purpose, sqlite: Kept::default(), competition: Competition::default() }
+    pub fn new(database: &Database, kind: PoolKind) -> Self {
+        match database.clone() {
+            Database::MySql(database) => {
+                Self::MySql { database, kind, competition: Competition::default() }
+            }
+            Database::Sqlite(database) => {
+                Self::Sqlite { database, kind, kept: KeptConnection::default() }
+            }
+        }
     }
 
-    /// Stores messages, and of these names the ones that are not stored: all of it or nothing.
+    /// Stores messages, and those of these names that are not stored: all of it or nothing.
     pub async fn insert(
         &mut self,
         batch: &[&NewMessage],
         names: &BTreeSet<&str>,
     ) -> Result<Vec<Message>, InsertError> {
-        let new_names = run!(self, missing_names(names))?;
-        let (system, size) = (self.database.system(), Some(batch.len()));
-        let call = pin!(async {
-            match &self.database {
-                Database::MySql(database) => {
-                    let mut lease = database.take(self.purpose).await?;
-                    let (competition, floor) = (&mut self.competition, database.floor());
-                    let insert =
-                        transaction::insert(&mut lease, competition, floor, batch, &new_names);
-                    let result = within(self.database.statement_timeout(), insert).await;
+        let new_names =
+            if names.is_empty() { Vec::new() } else { run!(self, missing_names(names))? };
+        let query = match self {
+            Self::MySql { .. } => &mysql::INSERT,
+            Self::Sqlite { .. } => &sqlite::INSERT,
+        };
+        let observation = Observation::begin(query, self.system(), Some(batch.len()));
+        let insert = pin!(async {
+            match self {
+                Self::MySql { database, kind, competition } => {
+                    let mut lease = database.lease(*kind).await?;
+                    let floor = database.floor();
+                    let insert = mysql::insert(&mut lease, competition, floor, batch, &new_names);
+                    let result = within(database.statement_timeout(), insert).await;
                     lease.end(result.as_ref().err().map(InsertError::cause));
                     result
                 }
-                Database::Sqlite(database) => {
-                    let mut lease = self.sqlite.take(&database.pool(self.purpose)).await?;
+                Self::Sqlite { database, kind, kept } => {
+                    let mut lease = kept.lease(&database.pool(*kind)).await?;
                     let insert = sqlite::insert(&mut lease, batch, &new_names);
-                    let result = within(self.database.statement_timeout(), insert).await;
-                    self.sqlite.put(lease, result)
+                    let result = within(STATEMENT_TIMEOUT, insert).await;
+                    lease.end(result.as_ref().err());
+                    Ok(result?)
                 }
             }
         });
-        let kind_of = |error: &InsertError| kind_of(error.cause());
-        let Inserted { first_id, created_at } =
-            observed(&transaction::INSERT, system, size, call, |_| None, kind_of).await?;
-        let ids = first_id..;
-        Ok(batch.iter().zip(ids).map(|(message, id)| message.stored_as(id, created_at)).collect())
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.database.limits()
+        let result = insert.instrument(observation.span()).await;
+        let outcome = result.as_ref().map(|_| None);
+        observation.end(outcome.map_err(|error: &InsertError| error_type(error.cause())));
+        let inserted = result?;
+        let ids = inserted.first_id..;
+        let stored = |(message, id): (&&NewMessage, _)| message.stored_as(id, inserted.created_at);
+        Ok(batch.iter().zip(ids).map(stored).collect())
     }
 
     /// How many of these messages one insert can store.
     pub fn fitting<'a>(&self, messages: impl Iterator<Item = &'a NewMessage>) -> usize {
-        transaction::fitting(messages, self.limits().packet_bytes_max)
+        mysql::fitting(messages, self.packet_bytes_max())
+    }
+
+    /// The most bytes of a text that surely can be stored.
+    pub fn text_bytes_max(&self) -> usize {
+        mysql::text_bytes_max(self.packet_bytes_max())
     }
 
     pub async fn messages_by_dedup(
@@ -177,7 +180,24 @@ impl Session {
     }
 
     /// Gives the connection back.
-    pub fn rest(&mut self) {
-        self.sqlite.rest();
+    pub fn reset(&mut self) {
+        if let Self::Sqlite { kept, .. } = self {
+            kept.reset();
+        }
+    }
+
+    /// As the semantic conventions call it. MariaDB speaks MySQL, and is not told from it.
+    const fn system(&self) -> &'static str {
+        match self {
+            Self::MySql { .. } => "mysql",
+            Self::Sqlite { .. } => "sqlite",
+        }
+    }
+
+    fn packet_bytes_max(&self) -> usize {
+        match self {
+            Self::MySql { database, .. } => database.limits().packet_bytes_max,
+            Self::Sqlite { .. } => usize::MAX,
+        }
     }
 }

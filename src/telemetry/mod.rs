@@ -47,7 +47,7 @@ pub use excerpt::excerpt;
 pub use instruments::{apdex_seconds, meter};
 pub use log::fatal;
 pub use otlp::instance;
-pub use query::{Observation, Query, observed};
+pub use query::{Observation, Query};
 pub use request::{ActiveRequest, active_requests};
 pub use response_times::ResponseTimes;
 pub use throttle::{Kind, admits, left_out_lines};

@@ -2,8 +2,8 @@
 
 use super::{instruments::instruments, trace_context};
 use opentelemetry::KeyValue;
-use std::{pin::Pin, time::Instant};
-use tracing::{Instrument, Span, field::Empty, info_span};
+use std::time::Instant;
+use tracing::{Span, field::Empty, info_span};
 
 /// What a call asks, without its parameters.
 #[derive(Debug)]
@@ -20,24 +20,7 @@ impl Query {
     }
 }
 
-/// Runs a call. `batch` is how many rows it is about, `rows` says how many its answer has,
-/// `kind_of` what kind of error it ended with. Calls are large, so they are pinned where they are
-/// made.
-pub async fn observed<T, E>(
-    query: &'static Query,
-    system: &'static str,
-    batch: Option<usize>,
-    call: Pin<&mut impl Future<Output = Result<T, E>>>,
-    rows: impl FnOnce(&T) -> Option<usize>,
-    kind_of: impl FnOnce(&E) -> &'static str,
-) -> Result<T, E> {
-    let observation = Observation::begin(query, system, batch);
-    let result = call.instrument(observation.span()).await;
-    observation.end(result.as_ref().map(rows).map_err(kind_of));
-    result
-}
-
-/// A call under way. One that is dropped before it has ended was given up.
+/// A call under way, measured when it ends. One that is dropped before that was given up.
 #[derive(Debug)]
 pub struct Observation {
     query: &'static Query,
@@ -49,20 +32,19 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// `batch` is how many rows the call is about.
+    /// Begins to measure a call. `batch` is how many rows it is about.
     pub fn begin(query: &'static Query, system: &'static str, batch: Option<usize>) -> Self {
         let span = span_of(query, system, batch);
-        // Until it ends otherwise: a call that is dropped was given up.
         let error = Some("timeout");
         Self { query, system, begun: Instant::now(), span, error, rows: None }
     }
 
-    /// What the call is part of.
+    /// The span that the call runs in.
     pub fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Takes over how many rows the answer has, or what kind of error the call ended with.
+    /// Ends the call, with how many rows it has returned, if any, or with the type of its error.
     pub fn end(mut self, outcome: Result<Option<usize>, &'static str>) {
         self.error = outcome.err();
         self.rows = outcome.ok().flatten();

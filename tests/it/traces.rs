@@ -78,7 +78,8 @@ async fn a_post_leads_from_the_request_to_its_batch_and_its_statement() {
         assert!(["mysql", "sqlite"].contains(&said["db.system.name"].as_str()));
         assert_eq!(said["db.operation.name"], "INSERT");
         assert_eq!(said["db.collection.name"], "messages");
-        assert!(said["db.query.text"].ends_with("values (?, ?, ?, ?, ?)"), "{said:?}");
+        let text = &said["db.query.text"];
+        assert!(text.starts_with("insert into messages (") && text.ends_with("?)"), "{text}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! The right to use a connection to MySQL. There are as many as the setting allows, or as many as
 //! the database gives connections.
 
-use super::database::{PoolUse, Purpose};
+use crate::store::pool_kind::{PoolKind, PoolUse};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -32,7 +32,7 @@ struct Sizes {
 
 #[derive(Debug)]
 pub struct Permit {
-    pub purpose: Purpose,
+    pub kind: PoolKind,
     any: OwnedSemaphorePermit,
     _read: Option<(OwnedSemaphorePermit, Arc<()>)>,
 }
@@ -51,14 +51,14 @@ impl Permits {
     }
 
     /// Waits for a permit, or until the waits are ended.
-    pub async fn acquire(&self, purpose: Purpose) -> sqlx::Result<Permit> {
-        let read = match purpose {
-            Purpose::OtherReads => Some(self.acquire_read().await?),
-            Purpose::Posts | Purpose::SharedReads | Purpose::Watching => None,
+    pub async fn acquire(&self, kind: PoolKind) -> sqlx::Result<Permit> {
+        let read = match kind {
+            PoolKind::OtherReads => Some(self.acquire_read().await?),
+            PoolKind::Posts | PoolKind::SharedReads | PoolKind::Watchdog => None,
         };
         let any = self.wait(&self.all).await?;
         let read = read.map(|read| (read, Arc::clone(&self.reads_used)));
-        Ok(Permit { purpose, any, _read: read })
+        Ok(Permit { kind, any, _read: read })
     }
 
     /// Makes those fail that wait.
@@ -154,12 +154,12 @@ mod tests {
     #[tokio::test]
     async fn however_many_reads_wait_a_task_finds_one_before_it_when_there_are_few_connections() {
         let permits = Permits::new(10);
-        let first = permits.acquire(Purpose::Posts).await.unwrap();
-        let second = permits.acquire(Purpose::SharedReads).await.unwrap();
-        permits.shrink(2, permits.acquire(Purpose::Posts).await.unwrap());
-        let mut reads = Box::pin(join_all((0..10).map(|_| permits.acquire(Purpose::OtherReads))));
+        let first = permits.acquire(PoolKind::Posts).await.unwrap();
+        let second = permits.acquire(PoolKind::SharedReads).await.unwrap();
+        permits.shrink(2, permits.acquire(PoolKind::Posts).await.unwrap());
+        let mut reads = Box::pin(join_all((0..10).map(|_| permits.acquire(PoolKind::OtherReads))));
         assert!(reads.as_mut().now_or_never().is_none());
-        let mut look = Box::pin(permits.acquire(Purpose::Watching));
+        let mut look = Box::pin(permits.acquire(PoolKind::Watchdog));
         assert!(look.as_mut().now_or_never().is_none());
         let uses = permits.uses(0, 0).map(|it| (it.name, it.used, it.max));
         assert_eq!(uses, [("lanes", 2, 2), ("reads", 0, 1)], "a read that waits uses none");

@@ -1,10 +1,7 @@
-//! Trying again: what is worth it, how often, and when to give up.
+//! Retries: what is worth another attempt, how many there are, and when to give up.
 
-use super::error::{
-    DatabaseFault,
-    StoreError::{self, Unavailable},
-};
-use crate::readiness::Readiness;
+use super::error::StoreError::{self, Unavailable};
+use crate::readiness::{DatabaseFault, Readiness};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
@@ -15,16 +12,16 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// The attempts of one call.
-pub struct Attempts<'a> {
-    health: &'a Readiness,
+pub struct Retry<'a> {
+    readiness: &'a Readiness,
     deadline: Instant,
     pause: Duration,
     last_fault: Option<DatabaseFault>,
 }
 
-impl<'a> Attempts<'a> {
-    pub const fn until(deadline: Instant, health: &'a Readiness) -> Self {
-        Self { health, deadline, pause: PAUSE_MIN, last_fault: None }
+impl<'a> Retry<'a> {
+    pub const fn until(deadline: Instant, readiness: &'a Readiness) -> Self {
+        Self { readiness, deadline, pause: PAUSE_MIN, last_fault: None }
     }
 
     /// Makes an attempt. `None` asks for another one; an error says that there is no point in it.
@@ -34,10 +31,10 @@ impl<'a> Attempts<'a> {
         operation: impl Future<Output = sqlx::Result<T>>,
     ) -> Result<Option<T>, StoreError> {
         // Asking a database that is known to be down would only make its clients wait.
-        if let Some(fault) = self.health.database().fault {
+        if let Some(fault) = self.readiness.database().fault {
             return Err(StoreError::Unavailable(fault));
         }
-        // What is asked and given up at once costs its connection.
+        // A query that is begun and given up at once costs its connection.
         if Instant::now() >= self.deadline {
             return Err(self.out_of_time());
         }
@@ -66,8 +63,8 @@ impl<'a> Attempts<'a> {
             return Err(StoreError::internal(error));
         };
         debug!(db.fault = fault.as_str(), cause = %error, "Store call failed");
-        // Who may not write is told at once, after one more try on a new connection: a failover may
-        // have moved the right elsewhere. Likewise who meets a lock twice: its holder keeps it.
+        // A user who may not write gets one more attempt on a new connection, since a failover may
+        // have moved the right elsewhere. So does a lock: one that is met twice is held for long.
         let refused = matches!(
             fault,
             DatabaseFault::ReadOnly

@@ -2,13 +2,16 @@
 //! they have changed, and when the database refuses what they said.
 
 use super::{
-    error::DatabaseFault::{self, AccessDenied, TlsFailed},
     limits::{Refusal, RefusalCause},
-    mysql_session,
-    mysql_url::MySqlUrl,
+    setup,
     target::{Stamp, Target},
+    url::MySqlUrl,
 };
-use crate::config::DatabaseUrl;
+use crate::{
+    config::DatabaseUrl,
+    readiness::DatabaseFault::{self, AccessDenied, TlsFailed},
+    store::error::Moved,
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, MySqlConnection,
     mysql::{MySqlConnectOptions, MySqlSslMode},
@@ -52,11 +55,6 @@ struct State {
     /// Whether the log says that connections go on without TLS.
     said_without_tls: bool,
 }
-
-/// The settings lead to another database, which has to be prepared first.
-#[derive(Debug, thiserror::Error)]
-#[error("the settings lead to another database now")]
-pub struct Moved;
 
 impl Login {
     pub fn new(settings: &DatabaseUrl) -> anyhow::Result<Self> {
@@ -206,7 +204,7 @@ impl Login {
         let target = self.target();
         let MySqlUrl { options, server, .. } = &target.url;
         let mut connection = server.connect().await?;
-        mysql_session::set_up_for_migrations(&mut connection).await?;
+        setup::set_up_for_migrations(&mut connection).await?;
         let name = options.get_database().unwrap_or_default().replace('`', "``");
         let create = format!(
             "create database if not exists `{name}` character set utf8mb4 collate utf8mb4_bin; \

@@ -1,7 +1,7 @@
 //! Limits of a MySQL that are smaller than what this server promises or uses.
 
-use super::{distance::is_too_slow, error::DatabaseFault, mysql_url, transaction};
-use crate::message::TEXT_CHARS_MAX;
+use super::{insert::text_bytes_max, url};
+use crate::{message::TEXT_CHARS_MAX, readiness::DatabaseFault, store::distance::is_too_slow};
 use sqlx::mysql::MySqlDatabaseError;
 
 /// What the database told with the last connection.
@@ -57,7 +57,7 @@ impl Refusal {
                 _ => {}
             }
         }
-        if mysql_url::refusal(error).is_some() {
+        if url::refusal(error).is_some() {
             return Some(RefusalCause::Url);
         }
         if is_too_slow(error) {
@@ -120,7 +120,7 @@ impl Limits {
     /// What to change, in words, for a server that uses up to this many connections.
     pub fn warnings(self, connections_used: usize, refusal: Option<Refusal>) -> Vec<String> {
         let mut warnings = Vec::new();
-        let text_bytes_max = transaction::text_bytes_max(self.packet_bytes_max);
+        let text_bytes_max = text_bytes_max(self.packet_bytes_max);
         if text_bytes_max < 4 * TEXT_CHARS_MAX {
             warnings.push(format!(
                 "The database's max_allowed_packet is {} bytes, so texts of more than \

@@ -6,16 +6,18 @@
 //! in the settings stops nothing.
 //!
 //! A connection is lent without a sign of life from the database, which would cost a round trip. If
-//! it is broken, its first statement fails, and the store tries again (`attempts.rs`).
+//! it is broken, its first statement fails, and the store tries again (`retry.rs`).
 
 use super::{
-    database::{PoolUse, Purpose, STATEMENT_TIMEOUT},
-    distance::{Distance, within},
-    lease::{Connection, Lease, close},
+    connection::{Connection, close},
     limits::{Limits, Refusal, RefusalCause},
     login::Login,
-    mysql_session::set_up,
     permits::{Permit, Permits},
+    setup::set_up,
+};
+use crate::store::{
+    distance::{Distance, STATEMENT_TIMEOUT, within},
+    pool_kind::{PoolKind, PoolUse},
 };
 use sqlx::MySqlConnection;
 use std::{
@@ -30,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const LIFETIME: Duration = Duration::from_mins(30);
 
 /// A connection is closed after it was idle for so long: earlier than by what is on its way, and
-/// much earlier than by the database (`mysql_session.rs`).
+/// much earlier than by the database (`mysql/setup.rs`).
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
 /// How long after the database has refused a connection it is asked for one again.
@@ -80,24 +82,24 @@ impl Pool {
     }
 
     /// Takes an idle connection or opens one. When the database refuses it, waits for one in use.
-    pub async fn take(self: &Arc<Self>, mut permit: Permit) -> sqlx::Result<Lease> {
+    pub async fn take(&self, mut permit: Permit) -> sqlx::Result<(Connection, Permit)> {
         loop {
             self.login.check_location()?;
-            let (purpose, flushes) = (permit.purpose, self.state().flushes);
-            let mut idle = self.take_idle(purpose);
+            let (kind, flushes) = (permit.kind, self.state().flushes);
+            let mut idle = self.take_idle(kind);
             if let Some(young) = idle.take_if(|it| it.opened_at.elapsed() < LIFETIME) {
-                return Ok(Lease::new(self, young, permit));
+                return Ok((young, permit));
             }
             let error = match (self.open().await, idle) {
                 (Ok(connection), old) => {
                     close(old.into_iter().collect());
                     self.note_opened();
-                    return Ok(Lease::new(self, connection, permit));
+                    return Ok((connection, permit));
                 }
                 (Err(_), Some(mut old)) => {
                     // The database may refuse every other one. The next attempt is a lifetime away.
                     old.opened_at = Instant::now();
-                    self.put(old, purpose);
+                    self.put(old, kind);
                     continue;
                 }
                 (Err(error), None) => error,
@@ -108,20 +110,20 @@ impl Pool {
                 return Err(error);
             };
             self.make_do(cause, permit);
-            permit = self.permits.acquire(purpose).await?;
+            permit = self.permits.acquire(kind).await?;
         }
     }
 
     /// Takes over a connection that is set up for requests, and was opened after so many flushes.
     pub fn adopt(&self, raw: MySqlConnection, limits: Limits, flushes: u64) {
         let connection = self.connection(raw, limits, flushes);
-        self.put(connection, Purpose::Watching);
+        self.put(connection, PoolKind::Watchdog);
         self.note_opened();
     }
 
     /// Closes what has been idle for long. In the background, reads the settings again, and asks
     /// for more connections some time after the database has refused one.
-    pub fn look_after(self: &Arc<Self>) {
+    pub fn maintain(self: &Arc<Self>) {
         close(self.take_unused());
         if let Ok(only) = Arc::clone(&self.asking).try_lock_owned() {
             let pool = Arc::clone(self);
@@ -133,13 +135,13 @@ impl Pool {
     }
 
     /// Takes back a connection that is of use.
-    pub fn put(&self, mut connection: Connection, purpose: Purpose) {
+    pub fn put(&self, mut connection: Connection, kind: PoolKind) {
         let mut state = self.state();
         if connection.flushes != state.flushes {
             return;
         }
         connection.used_at = Instant::now();
-        if purpose == Purpose::Watching && state.watching.is_none() {
+        if kind == PoolKind::Watchdog && state.watching.is_none() {
             state.watching = Some(connection);
         } else {
             state.idle.push(connection);
@@ -184,9 +186,9 @@ impl Pool {
         self.permits.uses(usize::from(state.watching.is_some()), state.idle.len())
     }
 
-    fn take_idle(&self, purpose: Purpose) -> Option<Connection> {
+    fn take_idle(&self, kind: PoolKind) -> Option<Connection> {
         let mut state = self.state();
-        if purpose == Purpose::Watching {
+        if kind == PoolKind::Watchdog {
             state.watching.take().or_else(|| state.idle.pop())
         } else if state.idle.is_empty() && self.count() >= self.permits.size() {
             state.watching.take()
@@ -216,18 +218,18 @@ impl Pool {
         if !is_due || self.login.check_location().is_err() {
             return;
         }
-        let Ok(permit) = self.permits.acquire(Purpose::OtherReads).await else { return };
+        let Ok(permit) = self.permits.acquire(PoolKind::OtherReads).await else { return };
         let is_full = self.count() >= self.permits.max;
-        let old = if is_full { self.take_idle(Purpose::OtherReads) } else { None };
+        let old = if is_full { self.take_idle(PoolKind::OtherReads) } else { None };
         match self.open().await {
             Ok(connection) => {
                 close(old.into_iter().collect());
-                self.put(connection, Purpose::OtherReads);
+                self.put(connection, PoolKind::OtherReads);
                 self.restore();
             }
             Err(error) => {
                 if let Some(old) = old {
-                    self.put(old, Purpose::OtherReads);
+                    self.put(old, PoolKind::OtherReads);
                 }
                 if let Some(cause) = Refusal::cause(&error) {
                     self.make_do(cause, permit);

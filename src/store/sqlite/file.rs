@@ -1,7 +1,6 @@
 //! The file of SQLite: what a URL says of it, and why it cannot be opened.
 
-use super::{database::Database, error::sqlite_code, mysql_url};
-use crate::config::Migrate;
+use crate::{config::Migrate, store::fault::sqlite_code};
 use anyhow::{Context, ensure};
 use sqlx::sqlite::SqliteConnectOptions;
 use std::{
@@ -117,17 +116,15 @@ fn folder(file: &Path) -> &Path {
 }
 
 /// Why no retry can open the database, if that is so: the setting is wrong, or the directory. A
-/// full disk is not of this kind, and a database server can be repaired where it is.
-pub fn beyond_repair(database: &Database, error: &sqlx::Error) -> Option<String> {
-    let Database::Sqlite(database) = database else { return mysql_url::refusal(error) };
-    let file = database.path();
+/// full disk is not of this kind.
+pub fn beyond_repair(file: &Path, error: &sqlx::Error) -> Option<String> {
     let shown = file.display();
-    if let Some(kind) = fs::metadata(&file).ok().filter(|metadata| !metadata.is_file()) {
+    if let Some(kind) = fs::metadata(file).ok().filter(|metadata| !metadata.is_file()) {
         let kind = if kind.is_dir() { "a directory" } else { "a device or a pipe" };
         return Some(format!("{shown} is {kind}; name a file"));
     }
     if let sqlx::Error::Io(error) = error {
-        return cannot_write(&file, error);
+        return cannot_write(file, error);
     }
     match sqlite_code(error)? & 0xff {
         // CORRUPT, NOTADB.

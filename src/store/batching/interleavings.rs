@@ -1,15 +1,13 @@
-//! Proves what `inbox.rs` promises for every order in which its steps can happen.
+//! Proves what batching promises for every order in which its steps can happen.
 //!
 //! The channels below it are atomic steps (tokio checks them with loom). So a step is one poll of a
 //! task that was woken, or an event from outside: the database finishes an operation, a client goes
 //! away, the store is closed. Each scenario runs once for each possible sequence of steps.
 //!
-//! The clock is not part of it: nothing rests and no call expires while the steps are explored.
+//! The clock is not part of it: no handler is reset and no request expires meanwhile.
 
-use super::{
-    error::StoreError,
-    inbox::{Call, Serve, inbox},
-};
+use super::{BatchHandler, Pending, queue};
+use crate::store::error::StoreError;
 use futures_util::{FutureExt, future::join_all};
 use std::{
     cell::RefCell,
@@ -58,7 +56,7 @@ fn explore(scenario: impl Fn(&mut Choices)) -> usize {
     unreachable!("the loop has no end of its own")
 }
 
-/// A future, and whether somebody woke it.
+/// A future, and whether it was woken.
 struct Task<'a> {
     future: Option<Pin<Box<dyn Future<Output = ()> + 'a>>>,
     woken: Arc<Woken>,
@@ -105,43 +103,43 @@ struct Log {
     now: usize,
     /// The operation under way.
     running: Option<oneshot::Sender<Outcome>>,
-    /// For each call that was served: its number and when its operation began.
+    /// For each request that was handled: its number and when its operation began.
     served: Vec<(usize, usize)>,
 }
 
-type NumberedCall = Call<usize, (usize, usize)>;
+type NumberedRequest = Pending<usize, (usize, usize)>;
 
-/// An operation answers each call with its own number and the time when the operation began.
+/// An operation responds to each request with its own number and the time when the operation began.
 struct Database(Arc<Mutex<Log>>);
 
-impl Serve<usize, (usize, usize)> for Database {
+impl BatchHandler<usize, (usize, usize)> for Database {
     const ROUNDS: usize = 1;
 
-    async fn serve(&mut self, waiting: &mut VecDeque<NumberedCall>) {
-        let calls = std::mem::take(waiting);
+    async fn handle(&mut self, waiting: &mut VecDeque<NumberedRequest>) {
+        let batch = std::mem::take(waiting);
         let (finish, finished) = oneshot::channel();
         let began = {
             let mut log = self.0.lock().unwrap();
             let began = log.now;
             log.running = Some(finish);
-            log.served.extend(calls.iter().map(|call| (call.question, began)));
+            log.served.extend(batch.iter().map(|pending| (pending.request, began)));
             began
         };
         let outcome = finished.await.unwrap();
-        for call in calls {
-            let answer = (call.question, began);
+        for pending in batch {
+            let answer = (pending.request, began);
             match outcome {
-                Outcome::Done => call.answer(Ok(answer)),
-                Outcome::Failed => call.answer(Err(StoreError::DeadlineExceeded)),
+                Outcome::Done => pending.respond(Ok(answer)),
+                Outcome::Failed => pending.respond(Err(StoreError::DeadlineExceeded)),
                 Outcome::Panicked => resume_unwind(Box::new("a fault of ours")),
             }
         }
     }
 
-    fn rest(&mut self) {}
+    fn reset(&mut self) {}
 }
 
-/// Which events from outside happen beside the calls, each at any time.
+/// Which events from outside happen beside the requests, each at any time.
 #[derive(Clone, Copy)]
 struct Events {
     clients: usize,
@@ -156,18 +154,18 @@ fn run(events: Events, choices: &mut Choices) {
     let Events { clients, mut faults, mut leavers, closes: mut may_close } = events;
     let log = Arc::new(Mutex::new(Log::default()));
     let answers = RefCell::new(vec![Vec::new(); clients]);
-    let (calls, inbox) = inbox(clients);
+    let (queue, batcher) = queue(clients);
     let deadline = Instant::now() + Duration::from_hours(1);
     let ask = |number: usize| {
-        let (calls, log, answers) = (&calls, &log, &answers);
+        let (queue, log, answers) = (&queue, &log, &answers);
         Task::new(async move {
             let asked = log.lock().unwrap().now;
-            let result = calls.ask(number, deadline).await;
+            let result = queue.submit(number, deadline).await;
             answers.borrow_mut()[number].push((asked, result));
         })
     };
     let mut tasks: Vec<Task<'_>> = (0..clients).map(ask).collect();
-    tasks.push(Task::new(inbox.serve(Database(Arc::clone(&log)))));
+    tasks.push(Task::new(batcher.run(Database(Arc::clone(&log)))));
     let mut left = vec![false; clients];
 
     loop {
@@ -200,7 +198,7 @@ fn run(events: Events, choices: &mut Choices) {
             left[*client] = true;
             leavers -= 1;
         } else {
-            calls.close();
+            queue.close();
             may_close = false;
         }
     }
@@ -209,12 +207,12 @@ fn run(events: Events, choices: &mut Choices) {
     for (client, (answers, left)) in answers.borrow().iter().zip(left).enumerate() {
         let times_served: Vec<_> = served.iter().filter(|(number, _)| *number == client).collect();
         assert!(times_served.len() <= 1, "served twice");
-        assert_eq!(answers.len(), usize::from(!left), "answered exactly once");
+        assert_eq!(answers.len(), usize::from(!left), "exactly one response");
         for (asked, answer) in answers {
             match answer {
                 Ok((number, began)) => {
-                    assert_eq!(*number, client, "somebody else's answer");
-                    assert!(began > asked, "older than the question");
+                    assert_eq!(*number, client, "the response to another request");
+                    assert!(began > asked, "older than the request");
                 }
                 Err(StoreError::Closed) => assert!(events.closes && times_served.is_empty()),
                 Err(_) => assert!(events.faults > 0 && times_served.len() == 1),
@@ -222,7 +220,7 @@ fn run(events: Events, choices: &mut Choices) {
         }
     }
     let open = tasks[clients].future.is_some();
-    assert_eq!(open, !events.closes, "the task ends when the inbox is closed, and only then");
+    assert_eq!(open, !events.closes, "the task ends when the queue is closed, and only then");
 }
 
 fn prove(events: Events) {
@@ -233,12 +231,12 @@ fn prove(events: Events) {
 }
 
 #[test]
-fn every_call_is_answered_once_by_an_operation_that_began_after_it() {
+fn every_request_gets_one_response_of_an_operation_that_began_after_it() {
     prove(Events { clients: 3, faults: 0, leavers: 0, closes: false });
 }
 
 #[test]
-fn faults_reach_the_calls_that_they_met_and_no_others() {
+fn faults_reach_the_requests_that_they_met_and_no_others() {
     prove(Events { clients: 3, faults: 1, leavers: 0, closes: false });
 }
 
@@ -253,22 +251,22 @@ fn closing_serves_what_was_taken_and_refuses_the_rest() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_not_done() {
+async fn a_request_that_has_expired_is_not_handled() {
     let log = Arc::new(Mutex::new(Log::default()));
-    let (calls, inbox) = inbox::<usize, (usize, usize)>(4);
+    let (queue, batcher) = queue::<usize, (usize, usize)>(4);
     let (over, in_time) = (Instant::now(), Instant::now() + Duration::from_hours(1));
     // Their deadlines are not in order.
     let asked = [over, in_time, over, over].into_iter().enumerate();
-    let mut asked = join_all(asked.map(|(number, deadline)| calls.ask(number, deadline)));
+    let mut asked = join_all(asked.map(|(number, deadline)| queue.submit(number, deadline)));
     assert!((&mut asked).now_or_never().is_none());
-    calls.close();
+    queue.close();
     let finish = async {
         while log.lock().unwrap().running.is_none() {
             yield_now().await;
         }
         let _ = log.lock().unwrap().running.take().unwrap().send(Outcome::Done);
     };
-    let (answers, (), ()) = join!(asked, inbox.serve(Database(Arc::clone(&log))), finish);
+    let (answers, (), ()) = join!(asked, batcher.run(Database(Arc::clone(&log))), finish);
     assert_eq!(log.lock().unwrap().served, [(1, 0)]);
     for (number, answer) in answers.into_iter().enumerate() {
         match answer {

@@ -1,23 +1,58 @@
 //! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
 
+// A connection in use.
+mod lease;
+
+// The connections: opened when there is none to use, and kept for the next use.
+mod pool;
+
+mod connection;
+
+// The right to use a connection.
+mod permits;
+
+// How to open a connection, as the settings say it now.
+mod login;
+
+// What a new connection is told and asked.
+mod setup;
+
+// Limits that are smaller than what this server promises or uses.
+mod limits;
+
+// How a batch is stored.
+mod insert;
+
+// What the settings say, as it was read last.
+mod target;
+
+mod url;
+
+// How far the ids have come.
+mod sequence;
+
+pub use insert::{Competition, INSERT, fitting, insert, text_bytes_max};
+pub use url::refusal as url_refusal;
+
 use super::{
-    database::{PoolUse, Purpose, STATEMENT_TIMEOUT},
-    distance::{Distance, within},
-    error::DatabaseFault,
-    lease::Lease,
-    limits::Limits,
-    login::Login,
+    distance::{Distance, STATEMENT_TIMEOUT, within},
+    location::Location,
     migrate::{self, Applied},
-    mysql_session::{set_up, set_up_for_migrations},
-    pool::Pool,
+    pool_kind::{PoolKind, PoolUse},
     queries, schema,
-    sequence::{self, Ids},
 };
 use crate::{
     config::{DatabaseUrl, Migrate},
     message::MessageId,
+    readiness::DatabaseFault,
 };
-use sqlx::{MySqlConnection, mysql::MySqlConnectOptions, query, query_scalar};
+use lease::Lease;
+use limits::Limits;
+use login::Login;
+use pool::Pool;
+use sequence::Ids;
+use setup::{set_up, set_up_for_migrations};
+use sqlx::{MySqlConnection, query, query_scalar};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -59,13 +94,12 @@ impl MySql {
     }
 
     /// A connection to use. How long that may take is up to the caller, except for connecting.
-    pub async fn take(&self, purpose: Purpose) -> sqlx::Result<Lease> {
-        let permit = self.pool.permits.acquire(purpose).await?;
-        self.pool.take(permit).await
+    pub async fn lease(&self, kind: PoolKind) -> sqlx::Result<Lease> {
+        Lease::take(&self.pool, self.pool.permits.acquire(kind).await?).await
     }
 
-    pub fn connect_options(&self) -> MySqlConnectOptions {
-        self.pool.login.options()
+    pub fn location(&self) -> Location {
+        Location::of_server(&self.pool.login.options())
     }
 
     pub fn pools(&self) -> [PoolUse; 2] {
@@ -86,12 +120,17 @@ impl MySql {
         self.distance.allowance()
     }
 
+    /// How long a statement may take.
+    pub fn statement_timeout(&self) -> Duration {
+        STATEMENT_TIMEOUT + self.allowance()
+    }
+
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         // They may lead to where the database was.
         let flushes = self.pool.flush();
         self.pool.permits.end_waits();
         self.pool.login.arrive().await;
-        let _permit = self.step(self.pool.permits.acquire(Purpose::Watching)).await?;
+        let _permit = self.step(self.pool.permits.acquire(PoolKind::Watchdog)).await?;
         let begun = Instant::now();
         let mut connection = self.step(self.connect_or_create(migrate)).await?;
         let connected = Instant::now();
@@ -105,7 +144,7 @@ impl MySql {
                 return Err(migrate::not_migrated());
             }
             // The lock ends with the connection, so a server that dies while it holds it blocks no
-            // one.
+            // other.
             self.step(self.lock_migrations(&mut connection)).await?;
             self.step(check_list(&mut connection)).await?;
             self.step(forget_what_is_missing(&mut connection)).await?;
@@ -113,8 +152,7 @@ impl MySql {
             self.step(self.unlock_migrations(&mut connection)).await?;
         }
         applied.note_newer(&migrate::MYSQL);
-        let statement_timeout = STATEMENT_TIMEOUT + self.allowance();
-        let limits = self.step(set_up(&mut connection, statement_timeout)).await?;
+        let limits = self.step(set_up(&mut connection, self.statement_timeout())).await?;
         self.pool.adopt(connection, limits, flushes);
         Ok(())
     }
@@ -145,12 +183,12 @@ impl MySql {
     }
 
     /// Records how far the ids have come, and looks after the connections.
-    pub async fn look_after(&self, limit: Duration) -> sqlx::Result<()> {
+    pub async fn maintain(&self, limit: Duration) -> sqlx::Result<()> {
         let ids = *self.ids();
         if !ids.are_recorded() {
             self.watching(limit, async |lease| sequence::record(lease, ids).await).await?;
         }
-        self.pool.look_after();
+        self.pool.maintain();
         Ok(())
     }
 
@@ -165,10 +203,10 @@ impl MySql {
         operation: impl AsyncFnOnce(&mut Lease) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
         let wait = PERMIT_TIMEOUT + self.distance.allowance();
-        let permit = timeout(wait, self.pool.permits.acquire(Purpose::Watching)).await;
+        let permit = timeout(wait, self.pool.permits.acquire(PoolKind::Watchdog)).await;
         let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)??;
         within(limit, async {
-            let mut lease = self.pool.take(permit).await?;
+            let mut lease = Lease::take(&self.pool, permit).await?;
             let result = operation(&mut lease).await;
             lease.end(result.as_ref().err());
             result
@@ -234,8 +272,8 @@ async fn check_list(connection: &mut MySqlConnection) -> sqlx::Result<()> {
 }
 
 /// MySQL commits each DDL statement by itself, so a server that died in a migration leaves it
-/// marked as begun; and somebody may have dropped a table whose migration is marked as done. All
-/// of ours can run again; without the mark, they do.
+/// marked as begun; and a table whose migration is marked as done may have been dropped by hand.
+/// All migrations can run again; without the mark, they do.
 async fn forget_what_is_missing(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let failed_only = migrate::tables_exist(sequence::look(connection, false).await.map(drop))?;
     let version_max = migrate::version_max(&migrate::MYSQL);

@@ -63,7 +63,7 @@ pub async fn set_up(
         connection.execute("set session wsrep_sync_wait = 1").await?;
     }
     if variable(&variables, "version").is_some_and(|version| version.contains("Vitess")) {
-        // Vitess ignores `wait_timeout` (see `transaction.rs`). This ends a transaction as a whole,
+        // Vitess ignores `wait_timeout` (see `insert.rs`). This ends a transaction as a whole,
         // including its wait for a lock; the unit is milliseconds.
         connection.execute("set session transaction_timeout = 2000").await?;
     }

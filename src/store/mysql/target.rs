@@ -1,10 +1,7 @@
 //! What the settings say of the connection to MySQL, as it was read last.
 
-use super::{
-    location::Location,
-    mysql_url::{self, MySqlUrl},
-};
-use crate::config::DatabaseUrl;
+use super::url::{self, MySqlUrl};
+use crate::{config::DatabaseUrl, store::location::Location};
 use anyhow::{Context, ensure};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::mysql::MySqlSslMode;
@@ -29,8 +26,8 @@ impl Target {
         let is_sqlite = scheme == Some("sqlite");
         ensure!(!is_sqlite, "{setting}: a server that runs with MySQL cannot leave it");
         let is_mysql = matches!(scheme, Some("mysql" | "mariadb"));
-        ensure!(is_mysql, "{setting}: it is no URL; it must be {}", mysql_url::EXAMPLE);
-        let url = mysql_url::parse(text.expose_secret()).context(setting)?;
+        ensure!(is_mysql, "{setting}: it is no URL; it must be {}", url::EXAMPLE);
+        let url = url::parse(text.expose_secret()).context(setting)?;
         Ok(Self { text, url })
     }
 

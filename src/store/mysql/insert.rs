@@ -9,12 +9,14 @@
 //! or cut off meanwhile. Prepared statements cannot be sent like that, so values are literals, and
 //! all of them are hexadecimal: that has one meaning under every `sql_mode` and character set.
 
-use super::{
-    error::{DatabaseFault, InsertError, is_unique_violation},
-    session::Inserted,
-};
 use crate::{
     message::{MessageId, NewMessage, USER_CHARS_MAX},
+    readiness::DatabaseFault,
+    store::{
+        error::InsertError,
+        fault::is_unique_violation,
+        queries::{Inserted, up_to},
+    },
     telemetry::Query,
 };
 use data_encoding::HEXLOWER;
@@ -23,7 +25,6 @@ use sqlx::{AssertSqlSafe, Either, Executor, MySqlConnection, Row, mysql::MySqlRo
 use std::{fmt::Write, time::Duration};
 use tokio::time::Instant;
 
-/// What traces show of it, on both databases.
 pub const INSERT: Query = Query {
     operation: "INSERT",
     table: "messages",
@@ -174,7 +175,7 @@ fn packet(floor: MessageId, batch: &[&NewMessage], new_names: &[&str], take_turn
     sql.push_str(if take_turns { LOCK } else { "" });
     // Writing to a `String` cannot fail.
     let _ = write!(sql, "{}{floor}{}", CHOOSE.0, CHOOSE.1);
-    sql.push_str("insert into messages (id, dedup, user, text, created_at) values ");
+    sql.push_str(up_to(&INSERT, "(?, ?, ?, ?, ?)"));
     for (index, message) in batch.iter().enumerate() {
         let separator = if index == 0 { "" } else { "," };
         let _ = write!(sql, "{separator}(@last_id+{},x'", index + 1);

@@ -1,18 +1,25 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
+mod connection;
+
+mod file;
+
+mod insert;
+
+pub use connection::KeptConnection;
+pub use file::beyond_repair;
+pub use insert::{INSERT, insert};
+
 use super::{
-    database::Purpose,
-    error::{DatabaseFault, InsertError},
-    kept::Kept,
+    distance::within,
     migrate::{self, Applied},
+    pool_kind::{PoolKind, PoolUse},
     queries, schema,
-    session::Inserted,
-    sqlite_file,
 };
-use crate::{config::Migrate, message::NewMessage};
+use crate::{config::Migrate, readiness::DatabaseFault};
 use log::LevelFilter;
 use sqlx::{
-    ConnectOptions, Connection, QueryBuilder, SqliteConnection, SqlitePool, query, query_scalar,
+    ConnectOptions, Connection, SqliteConnection, SqlitePool, query,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use std::{
@@ -41,8 +48,8 @@ struct Pools {
     /// One connection of its own, so that probing does not queue behind the reads.
     probe: SqlitePool,
     /// Which file the connections are about. Behind a file that was deleted or replaced, SQLite
-    /// goes on writing to the old one, where nobody will ever find the messages again. The probe
-    /// notices, so that this is over within its interval.
+    /// goes on writing to the old one, where the messages would be lost. The probe notices, so that
+    /// this is over within its interval.
     file: Option<FileId>,
 }
 
@@ -51,7 +58,7 @@ type FileId = (u64, u64);
 
 impl Sqlite {
     pub fn new(url: &str, connections_max: u32) -> anyhow::Result<Self> {
-        let options = sqlite_file::parse(url)?
+        let options = file::parse(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // An acknowledged message survives a loss of power, not only of the process.
@@ -61,23 +68,23 @@ impl Sqlite {
         Ok(Self { options, connections_max, pools })
     }
 
-    pub fn pool(&self, purpose: Purpose) -> SqlitePool {
-        match purpose {
-            Purpose::Posts => self.pools().writer,
-            Purpose::SharedReads | Purpose::OtherReads => self.pools().reader,
-            Purpose::Watching => self.pools().probe,
+    pub fn pool(&self, kind: PoolKind) -> SqlitePool {
+        match kind {
+            PoolKind::Posts => self.pools().writer,
+            PoolKind::SharedReads | PoolKind::OtherReads => self.pools().reader,
+            PoolKind::Watchdog => self.pools().probe,
         }
     }
 
-    pub fn named_pools(&self) -> [(&'static str, SqlitePool); 3] {
+    pub fn pool_uses(&self) -> [PoolUse; 3] {
         let Pools { writer, reader, probe, .. } = self.pools();
-        [("writer", writer), ("reads", reader), ("probe", probe)]
+        [pool_use("writer", &writer), pool_use("reads", &reader), pool_use("probe", &probe)]
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
         let prepared = self.open_and_migrate(migrate).await;
         let in_use = self.pools().file.is_some();
-        prepared.map_err(|error| sqlite_file::explain(error, &self.path(), migrate, in_use))
+        prepared.map_err(|error| file::explain(error, &self.path(), migrate, in_use))
     }
 
     async fn open_and_migrate(&self, migrate: Migrate) -> sqlx::Result<()> {
@@ -112,7 +119,7 @@ impl Sqlite {
                 queries::sqlite::copy_migrations(&mut transaction).await?;
             }
             if !tables_exist {
-                // Somebody may have dropped a table whose migration is marked as done.
+                // A table whose migration is marked as done may have been dropped by hand.
                 let version_max = migrate::version_max(&migrate::SQLITE);
                 let forgotten =
                     queries::sqlite::forget_migrations(&mut transaction, version_max, false).await;
@@ -144,15 +151,20 @@ impl Sqlite {
         checked
     }
 
-    pub async fn probe(&self) -> sqlx::Result<()> {
-        let pools = self.pools();
-        if Some(file_id(&self.path()).await?) != pools.file {
-            return Err(io::Error::other("the database file was replaced").into());
-        }
-        let mut connection = Kept::default();
-        let mut lease = connection.take(&pools.probe).await?;
-        let result = probe(&mut lease).await;
-        connection.put(lease, result)
+    /// Fails when the file is another one, or the tables cannot be read within a time.
+    pub async fn probe(&self, limit: Duration) -> sqlx::Result<()> {
+        within(limit, async {
+            let pools = self.pools();
+            if Some(file_id(&self.path()).await?) != pools.file {
+                return Err(io::Error::other("the database file was replaced").into());
+            }
+            let mut kept = KeptConnection::default();
+            let mut lease = kept.lease(&pools.probe).await?;
+            let result = probe(&mut lease).await;
+            lease.end(result.as_ref().err());
+            result
+        })
+        .await
     }
 
     pub async fn close(&self) {
@@ -203,57 +215,8 @@ async fn probe(connection: &mut SqliteConnection) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Stores messages, and these names: all or nothing. A file has one writer at a time, so its ids
-/// become visible in their order by themselves.
-pub async fn insert(
-    connection: &mut SqliteConnection,
-    batch: &[&NewMessage],
-    new_names: &[&str],
-) -> Result<Inserted, InsertError> {
-    let mut transaction = connection.begin_with("begin immediate").await?;
-    if !new_names.is_empty() {
-        // Another process may have stored them meanwhile.
-        QueryBuilder::new("insert or ignore into users (name) ")
-            .push_values(queries::up_to_power_of_two(new_names), |mut row, name| {
-                row.push_bind(*name);
-            })
-            .build()
-            .execute(&mut *transaction)
-            .await?;
-    }
-    // Never before that of the newest message, even when the clock went back.
-    let created_at = query_scalar(
-        "select max(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
-         coalesce((select created_at from messages order by id desc limit 1), ''))",
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    let mut last_id = 0;
-    for messages in powers_of_two(batch) {
-        last_id = QueryBuilder::new("insert into messages (dedup, user, text, created_at) ")
-            .push_values(messages, |mut row, message| {
-                row.push_bind(message.dedup)
-                    .push_bind(message.user.as_str())
-                    .push_bind(message.text.as_str())
-                    .push_bind(created_at);
-            })
-            .build()
-            .execute(&mut *transaction)
-            .await?
-            .last_insert_rowid();
-    }
-    transaction.commit().await?;
-    let first_id = last_id + 1 - batch.len().cast_signed() as i64;
-    Ok(Inserted { first_id, created_at })
-}
-
-/// Cuts a list into parts whose lengths are powers of two, so that lists of any length make a
-/// handful of prepared statements.
-fn powers_of_two<T>(mut list: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let count = 1 << list.len().checked_ilog2()?;
-        let (part, rest) = list.split_at(count);
-        list = rest;
-        Some(part)
-    })
+fn pool_use(name: &'static str, pool: &SqlitePool) -> PoolUse {
+    let (size, idle) = (pool.size() as usize, pool.num_idle());
+    let max = pool.options().get_max_connections();
+    PoolUse { name, idle, used: size.saturating_sub(idle), max }
 }

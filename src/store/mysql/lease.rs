@@ -1,32 +1,16 @@
-//! A connection to MySQL, and its use.
+//! A connection to MySQL in use.
 
-use super::{
-    distance::is_too_slow, error::DatabaseFault, limits::is_out_of_statements, permits::Permit,
-    pool::Pool,
-};
-use sqlx::{Connection as _, MySqlConnection};
+use super::{connection::Connection, limits::is_out_of_statements, permits::Permit, pool::Pool};
+use crate::{readiness::DatabaseFault, store::distance::is_too_slow};
+use sqlx::MySqlConnection;
 use std::{
     ops::{Deref, DerefMut},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::{task::JoinHandle, time::timeout};
-
-/// How long closing a connection in order may take. The database needs none of it.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long after a connection was opened the database is taken to be still where it leads.
 const NEW_FOR: Duration = Duration::from_secs(5);
-
-#[derive(Debug)]
-pub struct Connection {
-    pub raw: MySqlConnection,
-    pub opened_at: Instant,
-    pub used_at: Instant,
-    /// The flushes before it was opened.
-    pub flushes: u64,
-    counted: Arc<()>,
-}
 
 /// A connection in use. Unless its use is ended with success, it is closed, which ends its
 /// transaction, releases its locks, and leaves no answer unread.
@@ -36,16 +20,11 @@ pub struct Lease {
     permit: Permit,
 }
 
-impl Connection {
-    pub fn new(raw: MySqlConnection, flushes: u64, counted: Arc<()>) -> Self {
-        let now = Instant::now();
-        Self { raw, opened_at: now, used_at: now, flushes, counted }
-    }
-}
-
 impl Lease {
-    pub fn new(pool: &Arc<Pool>, connection: Connection, permit: Permit) -> Self {
-        Self { pool: Arc::clone(pool), connection: Some(connection), permit }
+    /// A connection of the pool. How long waiting for a permit may take is up to the caller.
+    pub async fn take(pool: &Arc<Pool>, permit: Permit) -> sqlx::Result<Self> {
+        let (connection, permit) = pool.take(permit).await?;
+        Ok(Self { pool: Arc::clone(pool), connection: Some(connection), permit })
     }
 
     /// Ends the use of the connection, which is kept if there was no error. After some errors, the
@@ -53,7 +32,7 @@ impl Lease {
     pub fn end(mut self, error: Option<&sqlx::Error>) {
         let Some(error) = error else {
             if let Some(connection) = self.connection.take() {
-                self.pool.put(connection, self.permit.purpose);
+                self.pool.put(connection, self.permit.kind);
             }
             return;
         };
@@ -89,15 +68,4 @@ impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.connection.as_mut().expect("a lease has its connection until it ends").raw
     }
-}
-
-/// Closes connections in the background. Until then they count as open.
-pub fn close(connections: Vec<Connection>) -> Vec<JoinHandle<()>> {
-    let close = |Connection { raw, counted, .. }: Connection| {
-        tokio::spawn(async move {
-            let _ = timeout(CLOSE_TIMEOUT, raw.close()).await;
-            drop(counted);
-        })
-    };
-    connections.into_iter().map(close).collect()
 }

@@ -1,9 +1,10 @@
 //! Keeps the database fit to serve: waits for it, creates and migrates it, looks after it, heals.
 
-use super::{
-    database::Database, error::DatabaseFault, location::Location, sqlite_file::beyond_repair,
+use super::{database::Database, location::Location};
+use crate::{
+    config::Migrate,
+    readiness::{DatabaseFault, Readiness},
 };
-use crate::{config::Migrate, readiness::Readiness};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
@@ -24,33 +25,33 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
 const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Returns only when the database has never served and no retry can help, with the reason.
-pub async fn keep_ready(database: &Database, health: &Readiness, migrate: Migrate) -> String {
+pub async fn keep_ready(database: &Database, readiness: &Readiness, migrate: Migrate) -> String {
     let mut reminded = Instant::now();
     let mut limits = Vec::new();
     loop {
         match prepare(database, migrate).await {
             Ok(()) => {
-                if health.set_database(None) {
+                if readiness.set_database(None) {
                     info!("The database is ready");
                 }
                 note_limits(database, &mut limits);
                 let cause = watch(database, &mut limits).await;
                 let fault = DatabaseFault::of_look(&cause);
-                health.set_database(Some(fault));
+                readiness.set_database(Some(fault));
                 // Another database, which is prepared now, is no error.
                 if fault != DatabaseFault::Starting {
-                    log(&Location::of(database), fault, &cause, "The database does not serve");
+                    log(&database.location(), fault, &cause, "The database does not serve");
                 }
                 reminded = Instant::now();
             }
             Err(cause) => {
-                let never_served = health.served_since().is_none();
-                if never_served && let Some(reason) = beyond_repair(database, &cause) {
+                let never_served = readiness.served_since().is_none();
+                if never_served && let Some(reason) = database.beyond_repair(&cause) {
                     return reason;
                 }
                 let fault = DatabaseFault::of_look(&cause);
-                if health.set_database(Some(fault)) || reminded.elapsed() > REMINDER_INTERVAL {
-                    log(&Location::of(database), fault, &cause, "Waiting for the database");
+                if readiness.set_database(Some(fault)) || reminded.elapsed() > REMINDER_INTERVAL {
+                    log(&database.location(), fault, &cause, "Waiting for the database");
                     reminded = Instant::now();
                 }
                 sleep(PROBE_INTERVAL).await;
@@ -88,7 +89,7 @@ async fn watch(database: &Database, limits: &mut Vec<String>) -> sqlx::Error {
         }
         note_limits(database, limits);
         // The next time will do as well.
-        database.look_after(probe_timeout(database)).await.ok();
+        database.maintain(probe_timeout(database)).await.ok();
     }
 }
 
