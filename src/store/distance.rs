@@ -1,5 +1,5 @@
-//! How far away the database is. Time limits grow with it: one that suits a database in the same
-//! room would keep a server from ever using one on another continent.
+//! How far away the database is. Time limits grow with it: a limit that suits a database in the
+//! same rack is too short for one on another continent.
 
 use std::{
     io,
@@ -9,14 +9,14 @@ use std::{
 use tokio::time::timeout;
 
 /// Round trips until a new connection has its first result: one each for TCP and the greeting, two
-/// for TLS, up to three for `caching_sha2_password`, one each for sqlx's settings and for ours, two
-/// for a prepared statement, and one to spare.
+/// for TLS, up to three for `caching_sha2_password`, one each for the settings of sqlx and of this
+/// server, two for a prepared statement, and one to spare.
 const ROUND_TRIPS: u32 = 12;
 
-/// The most that is added to a time limit. A database that needs more is too far away.
+/// The maximum that is added to a time limit. A database that needs more is too far away.
 const ALLOWANCE_MAX: Duration = Duration::from_secs(5);
 
-/// How long a statement may take, with what the distance adds. A database that keeps silent for so
+/// The timeout of a statement, to which the distance adds. A database that does not respond for so
 /// long on one connection may respond on another. Longer than a wait for a lock, which ends with an
 /// error (`mysql/setup.rs`): the same lock would be in the way on every other connection.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -29,8 +29,8 @@ pub struct Distance {
 }
 
 impl Distance {
-    /// Takes over how long a new connection took, which is more than its round trips where
-    /// processors are busy, and its first statement.
+    /// Sets how long a new connection took, which is more than its round trips where processors are
+    /// busy, and how long its first statement took.
     pub fn set(&self, connecting: Duration, round_trip: Duration) {
         self.connecting.store(micros(connecting), Ordering::Relaxed);
         self.round_trip.store(micros(round_trip), Ordering::Relaxed);
@@ -40,13 +40,12 @@ impl Distance {
     pub fn note_round_trip(&self, time: Duration) {
         let known = self.round_trip.load(Ordering::Relaxed);
         self.round_trip.store(known - known / 4 + micros(time) / 4, Ordering::Relaxed);
-        // Round trips remain; what was slow besides them is over some time.
+        // Round trips stay as long as they are; other delays pass, so they are forgotten slowly.
         let connecting = self.connecting.load(Ordering::Relaxed);
         self.connecting.store(connecting - connecting / 16, Ordering::Relaxed);
     }
 
-    /// What a time limit has to be longer by, so that a new connection and its first statement fit
-    /// in.
+    /// What is added to a time limit, so that a new connection and its first statement fit in.
     pub fn allowance(&self) -> Duration {
         let round_trip = Duration::from_micros(self.round_trip.load(Ordering::Relaxed));
         let connecting = Duration::from_micros(self.connecting.load(Ordering::Relaxed));
@@ -58,7 +57,7 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.min(ALLOWANCE_MAX).as_micros()).unwrap_or_default()
 }
 
-/// Fails when the database takes longer.
+/// Fails when the operation takes longer.
 pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
     operation: impl Future<Output = Result<T, E>>,

@@ -16,13 +16,13 @@ pub enum StoreError {
     /// The database cannot serve now; a write may or may not have happened.
     #[error("the database is not available: {}", .0.as_str())]
     Unavailable(DatabaseFault),
-    /// The call's time is over; a write may or may not have happened.
+    /// The call's deadline has passed; a write may or may not have happened.
     #[error("the database did not respond in time")]
     DeadlineExceeded,
-    /// The database takes no text of this length.
+    /// The text is too long for the database.
     #[error("the database takes texts of up to {bytes_max} bytes")]
     TextTooLong { bytes_max: usize },
-    /// A fault of ours, such as SQL that the database does not understand.
+    /// A bug in this server, such as SQL that the database does not understand.
     #[error("unexpected database error: {0}")]
     Internal(#[source] Arc<sqlx::Error>),
 }

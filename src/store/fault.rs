@@ -6,13 +6,13 @@ use sqlx::{error::DatabaseError, migrate::MigrateError, mysql::MySqlDatabaseErro
 use std::io::{self, ErrorKind};
 
 impl DatabaseFault {
-    /// The fault behind an error of a look at the database.
-    pub fn of_look(error: &sqlx::Error) -> Self {
+    /// The fault behind an error of a probe.
+    pub fn of_probe(error: &sqlx::Error) -> Self {
         Self::of(error).unwrap_or(Self::Unexpected)
     }
 
-    /// The fault behind an error, or `None` when the error is not the database's state but a
-    /// fault of ours.
+    /// The fault behind an error, or `None` when its cause is not the state of the database but a
+    /// bug in this server.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::Tls(_) => Some(Self::TlsFailed),
@@ -49,7 +49,7 @@ impl DatabaseFault {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
                 Self::of(error).unwrap_or(Self::MigrationFailed)
             }
-            // Only `migrate` itself makes it: ours are compiled in and need no resolving.
+            // Only `migrate.rs` makes it: the migrations are compiled in and need no resolving.
             MigrateError::Source(_) => Self::NotMigrated,
             _ => Self::MigrationFailed,
         }
@@ -65,8 +65,8 @@ impl DatabaseFault {
     /// Error numbers as MySQL's and MariaDB's server error references list them.
     const fn of_mysql(number: u16) -> Option<Self> {
         match number {
-            // Not allowed from this host, not by this way to log in, not with a password that has
-            // expired, not with an account that is locked (by MySQL, then by MariaDB).
+            // Host not allowed, authentication method not allowed, password expired, account locked
+            // (MySQL, then MariaDB).
             1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1251 | 1524 | 1698 | 1820 | 1862
             | 3118 | 3955 | 4150 | 4151 => Some(Self::AccessDenied),
             // Only connections with TLS are allowed.
@@ -78,13 +78,13 @@ impl DatabaseFault {
             1205 => Some(Self::Locked),
             // Connections: of all, of the user, of the user in an hour. Prepared statements.
             1040 | 1203 | 1226 | 1461 => Some(Self::LimitReached),
-            // Deadlock, and what MariaDB and Group Replication make of the same conflict; then out
-            // of memory or threads, a statement that took too long, and one that was ended by hand.
+            // Deadlock, and its forms in MariaDB and Group Replication; then out of memory or
+            // threads, a statement that took too long, and one that was killed.
             1020 | 1153 | 1213 | 3101 | 1037 | 1038 | 1041 | 1135 | 1969 | 3024 | 1317 => {
                 Some(Self::Busy)
             }
-            // A node outside its cluster, a server going down or offline, a connection cut by it;
-            // the last two are ProxySQL's for a server that it cannot reach.
+            // A node outside its cluster, a server that shuts down or is offline, a connection that
+            // it has closed; the last two are ProxySQL's for a server that it cannot reach.
             1047
             | 1053
             | 1077
@@ -125,7 +125,7 @@ impl DatabaseFault {
     }
 }
 
-/// Whether TLS failed, on a connection that was made.
+/// Whether TLS failed on an established connection.
 fn is_tls_error(error: &io::Error) -> bool {
     match error.get_ref() {
         Some(cause) => cause.is::<rustls::Error>(),
@@ -142,7 +142,7 @@ fn extended_code(error: &dyn DatabaseError) -> Option<u32> {
     error.code()?.parse().ok()
 }
 
-/// Whether the row is there already.
+/// Whether the row exists already.
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }

@@ -29,7 +29,7 @@ impl LatestMessages {
         Self { session, last: None }
     }
 
-    /// Takes in a page that is complete.
+    /// Keeps a page that has all of the newest messages.
     fn all_read(&mut self, page: Vec<Message>) -> Arc<Latest> {
         let latest = match self.last.take() {
             Some((last, _)) if is_same(&page, &last) => last,
@@ -54,8 +54,8 @@ impl Source for LatestMessages {
             if page.len() == LATEST_MAX as usize {
                 return Ok(self.all_read(page));
             }
-            // The newest known message must come back as it was. If it does not, this is another
-            // database, and all that is known is void.
+            // The newest known message must come back unchanged. If it does not, this is another
+            // database, and everything is read again.
             if page.pop().as_ref() == Some(&**newest_known) {
                 if !page.is_empty() {
                     let new = page.into_iter().map(Arc::new);

@@ -8,15 +8,15 @@ use sqlx::{
 use std::{io, sync::LazyLock, time::Duration};
 use tracing::{info, warn};
 
-/// How long all pending migrations may take together. A bound against a peer that vanished, not an
-/// estimate: a schema change on a large table takes its time.
+/// How long all pending migrations may take together. It only guards against a connection that
+/// died: a schema change on a large table takes long.
 const MIGRATION_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// The list of the migrations that were applied. Not sqlx's name, because another application in
 /// the same database may use that.
 const LIST: &str = "chat_server_migrations";
 
-/// Where servers before had it. It stays, so that they can come back.
+/// The name that earlier servers gave it. It is kept, so that a rollback to them works.
 const OLD_LIST: &str = "_sqlx_migrations";
 
 /// Lists the files of a folder. sqlx has a macro that finds them, but with its macros a build
@@ -52,18 +52,18 @@ fn migrator<const N: usize>(files: [(&'static str, &'static str); N]) -> Migrato
     Migrator::with_migrations(files.map(migration).into())
 }
 
-/// What a list says of the migrations that were applied.
+/// The migrations that were applied, according to a list.
 pub struct Applied {
     list: &'static str,
     migrations: Vec<AppliedMigration>,
 }
 
 impl Applied {
-    /// By this server's list, or else by the one of servers before it, if that is there.
+    /// From this server's list, or else from that of earlier servers, if it exists.
     pub async fn read<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<Self> {
         let migrations = read_list(LIST, connection).await?;
         if migrations.is_empty() {
-            // Another application's may have other columns.
+            // The list of another application may have other columns.
             let old = match read_list(OLD_LIST, connection).await {
                 Err(error) if DatabaseFault::of(&error).is_none() => Vec::new(),
                 old => old?,
@@ -81,7 +81,7 @@ impl Applied {
         self.migrations.iter().map(|applied| applied.version).collect()
     }
 
-    /// Whether the list has to be copied.
+    /// Whether the list must be copied.
     pub fn is_old(&self) -> bool {
         self.list == OLD_LIST
     }
@@ -115,7 +115,7 @@ impl Applied {
         Ok(pending)
     }
 
-    /// Says so when a newer server has migrated.
+    /// Logs a warning when a newer server has migrated.
     pub fn note_newer(&self, migrator: &Migrator) {
         let known = version_max(migrator);
         if let Some(newest) = self.versions().into_iter().max().filter(|newest| *newest > known) {
@@ -145,7 +145,7 @@ pub async fn create_list<C: Migrate>(connection: &mut C) -> sqlx::Result<()> {
     connection.ensure_migrations_table(LIST).await.map_err(flatten)
 }
 
-/// Whether the tables that a query was about exist, by how it ended.
+/// Whether the tables of a query exist, according to its result.
 pub fn tables_exist(result: sqlx::Result<()>) -> sqlx::Result<bool> {
     match result {
         Ok(()) => Ok(true),
@@ -168,8 +168,7 @@ pub async fn apply<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx:
     }
 }
 
-/// As sqlx does it, with a line for each: with a database that is far away, or one that is large,
-/// they take a while.
+/// As sqlx does it, with a log line for each: on a distant or a large database they take a while.
 async fn apply_pending<C: Migrate>(migrator: &Migrator, connection: &mut C) -> sqlx::Result<()> {
     create_list(connection).await?;
     if let Some(version) = connection.dirty_version(LIST).await.map_err(flatten)? {

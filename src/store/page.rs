@@ -2,7 +2,7 @@
 
 use crate::message::{Message, MessageId};
 
-/// Which messages a read is about. All are answered newest first.
+/// Which messages a read is about. The newest of them comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// The newest ones between two ids, both excluded.

@@ -138,7 +138,7 @@ macro_rules! queries {
                 query_scalar(USERS_AFTER.text).bind(after).bind(limit).fetch_all(connection).await
             }
 
-            /// Takes over the list of migrations of a server from before it had this name.
+            /// Copies the list of migrations from the name that earlier servers gave it.
             pub async fn copy_migrations(connection: &mut Connection) -> Result<()> {
                 let copy = "insert into chat_server_migrations (version, description, \
                             installed_on, success, checksum, execution_time) select version, \
@@ -148,7 +148,7 @@ macro_rules! queries {
             }
 
             /// Forgets that migrations up to a version were applied, so that they are applied
-            /// again. `failed_only` leaves out the ones that were finished.
+            /// again. With `failed_only`, those that have finished stay.
             pub async fn forget_migrations(
                 connection: &mut Connection,
                 version_max: i64,

@@ -24,8 +24,8 @@ impl<'a> Retry<'a> {
         Self { readiness, deadline, pause: PAUSE_MIN, last_fault: None }
     }
 
-    /// Makes an attempt. `None` asks for another one; an error says that there is no point in it.
-    /// Operations are large, so they are best pinned where they are made.
+    /// Makes an attempt. `None` asks for another one; an error says that none would help.
+    /// Operations are large futures, so callers pin them instead of moving them.
     pub async fn attempt<T>(
         &mut self,
         operation: impl Future<Output = sqlx::Result<T>>,

@@ -5,7 +5,7 @@ use super::error::ForeignTables;
 use sqlx::{FromRow, MySqlConnection, Row, SqliteConnection, query};
 use std::collections::BTreeMap;
 
-/// A table of ours: its name, the migration that creates it, and its columns in order.
+/// A table of this server: its name, the migration that creates it, and its columns in order.
 type Table = (&'static str, i64, &'static [&'static str]);
 
 /// Each column with its type, its size, its collation and its key, if it has them.
@@ -44,8 +44,8 @@ const SQLITE: &[Table] = &[
 /// The columns that were found, by table.
 type Found = BTreeMap<String, Vec<String>>;
 
-/// Fails when tables of another application are where ours would be. Those that a migration on the
-/// list has created are ours.
+/// Fails when tables of another application are where this server's would be. A table whose
+/// migration is on the list is this server's.
 pub async fn check_mysql(connection: &mut MySqlConnection, versions: &[i64]) -> sqlx::Result<()> {
     let rows = query(
         "select convert(table_name using utf8mb4), convert(concat_ws(' ', column_name, data_type, \

@@ -1,4 +1,5 @@
-//! Keeps the database fit to serve: waits for it, creates and migrates it, looks after it, heals.
+//! Keeps the database fit to serve: waits for it, creates and migrates it, maintains it, and
+//! recovers after a failure.
 
 use super::{database::Database, location::Location};
 use crate::{
@@ -9,19 +10,19 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-/// How often the database is looked at, serving or not.
+/// How often the database is probed, whether it serves or not.
 const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long a look may take, with what the distance adds. With the interval and the second look,
-/// readiness follows a near database within about a second, even when all that it does is to keep
-/// silent. It takes longer when all connections are in use, since a look waits for one.
+/// The timeout of a probe, to which the distance adds. With the interval and the second probe,
+/// readiness follows a near database within about a second, even when it only stops responding. It
+/// takes longer when all connections are in use, since a probe waits for one.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// How long to wait before the second look. A connection that broke says little of the database;
-/// one that breaks again a little later does.
-const SECOND_LOOK_AFTER: Duration = Duration::from_millis(100);
+/// How long to wait before the second probe. One broken connection says little of the database; a
+/// second one a little later does.
+const SECOND_PROBE_AFTER: Duration = Duration::from_millis(100);
 
-/// How often the log repeats that the database is waited for.
+/// How often the log repeats that the server waits for the database.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Returns only when the database has never served and no retry can help, with the reason.
@@ -36,9 +37,9 @@ pub async fn keep_ready(database: &Database, readiness: &Readiness, migrate: Mig
                 }
                 note_limits(database, &mut limits);
                 let cause = watch(database, &mut limits).await;
-                let fault = DatabaseFault::of_look(&cause);
+                let fault = DatabaseFault::of_probe(&cause);
                 readiness.set_database(Some(fault));
-                // Another database, which is prepared now, is no error.
+                // A move to another database, which is prepared now, is no error.
                 if fault != DatabaseFault::Starting {
                     log(&database.location(), fault, &cause, "The database does not serve");
                 }
@@ -49,7 +50,7 @@ pub async fn keep_ready(database: &Database, readiness: &Readiness, migrate: Mig
                 if never_served && let Some(reason) = database.beyond_repair(&cause) {
                     return reason;
                 }
-                let fault = DatabaseFault::of_look(&cause);
+                let fault = DatabaseFault::of_probe(&cause);
                 if readiness.set_database(Some(fault)) || reminded.elapsed() > REMINDER_INTERVAL {
                     log(&database.location(), fault, &cause, "Waiting for the database");
                     reminded = Instant::now();
@@ -74,26 +75,26 @@ fn log(location: &Location, fault: DatabaseFault, cause: &sqlx::Error, message: 
 /// Succeeds only when the tables can be read.
 async fn prepare(database: &Database, migrate: Migrate) -> sqlx::Result<()> {
     database.prepare(migrate).await?;
-    look(database).await
+    probe(database).await
 }
 
-/// Returns when the database does not serve any more, with the reason.
+/// Returns the reason when the database no longer serves.
 async fn watch(database: &Database, limits: &mut Vec<String>) -> sqlx::Error {
     loop {
         sleep(PROBE_INTERVAL).await;
-        if look(database).await.is_err() {
-            sleep(SECOND_LOOK_AFTER).await;
-            if let Err(error) = look(database).await {
+        if probe(database).await.is_err() {
+            sleep(SECOND_PROBE_AFTER).await;
+            if let Err(error) = probe(database).await {
                 return error;
             }
         }
         note_limits(database, limits);
-        // The next time will do as well.
+        // If this fails, the next round tries again.
         database.maintain(probe_timeout(database)).await.ok();
     }
 }
 
-/// Warns of limits that are too small, when they are news: new connections find out new ones.
+/// Logs the warnings that are new: each new connection may find others.
 fn note_limits(database: &Database, known: &mut Vec<String>) {
     let warnings = database.warnings();
     for news in warnings.iter().filter(|warning| !known.contains(warning)) {
@@ -102,7 +103,7 @@ fn note_limits(database: &Database, known: &mut Vec<String>) {
     *known = warnings;
 }
 
-async fn look(database: &Database) -> sqlx::Result<()> {
+async fn probe(database: &Database) -> sqlx::Result<()> {
     database.probe(probe_timeout(database)).await
 }
 

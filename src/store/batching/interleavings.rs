@@ -1,8 +1,8 @@
 //! Proves what batching promises for every order in which its steps can happen.
 //!
 //! The channels below it are atomic steps (tokio checks them with loom). So a step is one poll of a
-//! task that was woken, or an event from outside: the database finishes an operation, a client goes
-//! away, the store is closed. Each scenario runs once for each possible sequence of steps.
+//! task that was woken, or an event from outside: the database finishes an operation, a client
+//! disconnects, the store is closed. Each scenario runs once for each possible sequence of steps.
 //!
 //! The clock is not part of it: no handler is reset and no request expires meanwhile.
 

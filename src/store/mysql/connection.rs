@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::{task::JoinHandle, time::timeout};
 
-/// How long closing a connection in order may take. The database needs none of it.
+/// The timeout of closing a connection in order. The database can do without.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Connection {
     pub raw: MySqlConnection,
     pub opened_at: Instant,
     pub used_at: Instant,
-    /// The flushes before it was opened.
+    /// The number of flushes before it was opened.
     pub flushes: u64,
     counted: Arc<()>,
 }

@@ -3,11 +3,11 @@
 //! The ids follow the newest committed message. Two servers that choose at the same time choose the
 //! same ids, and the primary key lets only one of them commit; the other one chooses again. So
 //! messages become visible in the order of their ids, whichever server stores them. Servers that
-//! meet like that take turns for a while, by a lock that is released in the order of arrival.
+//! collide take turns for a while, by a lock that is granted in the order of arrival.
 //!
 //! Once a packet has arrived, the database finishes it alone, even if this server is paused, killed
-//! or cut off meanwhile. Prepared statements cannot be sent like that, so values are literals, and
-//! all of them are hexadecimal: that has one meaning under every `sql_mode` and character set.
+//! or cut off meanwhile. Prepared statements cannot be part of a packet, so values are literals,
+//! all of them hexadecimal: that has one meaning under every `sql_mode` and character set.
 
 use crate::{
     message::{MessageId, NewMessage, USER_CHARS_MAX},
@@ -54,20 +54,20 @@ const CHOOSE: (&str, &str) = (
 /// Returns the choice.
 const CHOSEN: &str = ";select cast(@last_id as signed), cast(@created_at as datetime(3))";
 
-/// How long batches take turns after another server's was met.
+/// How long batches take turns after a collision with another server.
 const TURNS_FOR: Duration = Duration::from_secs(1);
 
-/// The most bytes that a packet has besides its messages.
+/// The maximum size of a packet without its messages, in bytes.
 const FIXED_BYTES_MAX: usize = 2_048;
 
-/// The most bytes that a message has besides its user and text.
+/// The maximum size of a message without its user and text, in bytes.
 const MESSAGE_BYTES: usize = 128;
 
-/// The most messages in a packet. More do not make it faster: from about a hundred on, the rows
-/// cost more than the commit that they share.
+/// The maximum number of messages in a packet. More do not make it faster: from about a hundred on,
+/// the rows cost more than the commit that they share.
 const MESSAGES_MAX: usize = 256;
 
-/// The most bytes in a packet. The longest text takes half of it.
+/// The maximum size of a packet, in bytes. The longest text takes half of it.
 const PACKET_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many of these messages one packet holds.
@@ -83,12 +83,12 @@ pub fn fitting<'a>(
     sizes.take_while(|size| *size <= room).count()
 }
 
-/// The most bytes that a message adds to a packet, its user's name included.
+/// The maximum number of bytes that a message adds to a packet, its user's name included.
 fn packet_bytes(message: &NewMessage) -> usize {
     MESSAGE_BYTES + 4 * message.user.as_str().len() + 2 * message.text.as_str().len()
 }
 
-/// The most bytes of a text that surely fits in a packet.
+/// The length in bytes up to which every text fits in a packet.
 pub fn text_bytes_max(packet_bytes_max: usize) -> usize {
     let room = packet_bytes_max.min(PACKET_BYTES_MAX);
     room.saturating_sub(FIXED_BYTES_MAX + MESSAGE_BYTES + 16 * USER_CHARS_MAX) / 2
@@ -107,7 +107,7 @@ impl Competition {
 }
 
 /// Stores messages, and these names: all or nothing. After an error the connection may hold locks,
-/// so it has to be closed.
+/// so it must be closed.
 pub async fn insert(
     connection: &mut MySqlConnection,
     competition: &mut Competition,
@@ -121,8 +121,8 @@ pub async fn insert(
         Ok(inserted) => return Ok(inserted),
         Err(failed) => failed,
     };
-    // Another server's batch has the ids, or some of these messages are stored. After a lock that
-    // was waited for in vain the next batch does without.
+    // Another server's batch has the ids, or some of these messages are stored. After a timeout of
+    // the lock, the next batch does without it.
     let collided = is_unique_violation(&error);
     competition.until = collided.then(|| Instant::now() + TURNS_FOR);
     let waited_for_name = !new_names.is_empty() && statement == NAMES;

@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-/// How long after a connection was opened the database is taken to be still where it leads.
+/// How long after its start a connection is taken to lead to the right server.
 const NEW_FOR: Duration = Duration::from_secs(5);
 
 /// A connection in use. Unless its use is ended with success, it is closed, which ends its
-/// transaction, releases its locks, and leaves no answer unread.
+/// transaction, releases its locks, and leaves no result unread.
 pub struct Lease {
     pool: Arc<Pool>,
     connection: Option<Connection>,
@@ -27,8 +27,8 @@ impl Lease {
         Ok(Self { pool: Arc::clone(pool), connection: Some(connection), permit })
     }
 
-    /// Ends the use of the connection, which is kept if there was no error. After some errors, the
-    /// others are of no use either: the database has gone, or it is now elsewhere.
+    /// Ends the use of the connection, which is kept if there was no error. Some errors make all
+    /// other connections useless too: the database is down, or now elsewhere.
     pub fn end(mut self, error: Option<&sqlx::Error>) {
         let Some(error) = error else {
             if let Some(connection) = self.connection.take() {
@@ -40,9 +40,9 @@ impl Lease {
             self.pool.statement_refused.store(true, Ordering::Relaxed);
         }
         let are_useless = match DatabaseFault::of(error) {
-            // One slow statement says nothing of the others.
+            // One slow statement says nothing of the other connections.
             Some(DatabaseFault::Unreachable) => !is_too_slow(error),
-            // A new connection shows that the database has not moved, but is so.
+            // On a new connection it shows that the database itself is read-only.
             Some(DatabaseFault::ReadOnly) => self.age() > NEW_FOR,
             _ => false,
         };

@@ -4,12 +4,12 @@ use super::{insert::text_bytes_max, url};
 use crate::{message::TEXT_CHARS_MAX, readiness::DatabaseFault, store::distance::is_too_slow};
 use sqlx::mysql::MySqlDatabaseError;
 
-/// What the database told with the last connection.
+/// What the database reported to the last new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest packet that it takes, in bytes.
+    /// The maximum size of a packet, in bytes.
     pub packet_bytes_max: usize,
-    /// The connections that all its clients together may have.
+    /// The maximum number of connections of all clients together.
     pub connections_max: u32,
     /// Whether reads wait until this node of a cluster has what was committed on the others.
     pub waits_for_cluster: bool,
@@ -19,13 +19,13 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub cause: RefusalCause,
-    /// How many this server had.
+    /// The number of connections that this server had.
     pub connections: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCause {
-    /// The variable or the property of the user that says how many there may be.
+    /// The variable or the property of the user that limits them.
     Limit(&'static str),
     /// The user, the password or the certificate.
     Login(DatabaseFault),
@@ -33,7 +33,7 @@ pub enum RefusalCause {
     Url,
     /// This host, since too many of its connections have failed.
     HostBlocked,
-    /// Nothing was said in time.
+    /// The database did not respond in time.
     NoResponse,
 }
 
@@ -42,7 +42,7 @@ const LIMITS_OF_USER: [&str; 4] =
     ["max_user_connections", "max_connections_per_hour", "max_questions", "max_updates"];
 
 impl Refusal {
-    /// Why connecting failed, if open connections may be of use all the same.
+    /// Why connecting failed, if open connections may be usable all the same.
     pub fn cause(error: &sqlx::Error) -> Option<RefusalCause> {
         if let Some(error) = error.as_database_error()
             && let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>()
@@ -104,7 +104,7 @@ impl Refusal {
     }
 }
 
-/// Whether the database has as many prepared statements as it takes.
+/// Whether the database has reached its limit of prepared statements.
 pub fn is_out_of_statements(error: &sqlx::Error) -> bool {
     let error = error.as_database_error().and_then(|it| it.try_downcast_ref());
     error.is_some_and(|error: &MySqlDatabaseError| error.number() == 1461)
@@ -117,7 +117,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What to change, in words, for a server that uses up to this many connections.
+    /// Warnings for operators of a server that uses up to this many connections.
     pub fn warnings(self, connections_used: usize, refusal: Option<Refusal>) -> Vec<String> {
         let mut warnings = Vec::new();
         let text_bytes_max = text_bytes_max(self.packet_bytes_max);

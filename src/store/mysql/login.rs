@@ -26,11 +26,11 @@ use std::{
 use tokio::{sync::oneshot, time::timeout};
 use tracing::{info, warn};
 
-/// How long a new connection waits for the files.
+/// How long a new connection waits until the files are read.
 const READ_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long the database is not asked again with a password that it has refused. It may lock a user
-/// after some attempts.
+/// How long to wait before another attempt with a password that the database has refused. It may
+/// lock a user after some attempts.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -44,13 +44,13 @@ pub struct Login {
 #[derive(Debug)]
 struct State {
     target: Arc<Target>,
-    /// What the files were when they were read.
+    /// The state of the files when they were read.
     stamps: Vec<Stamp>,
     /// Whether the settings lead to another database than when it was prepared.
     has_moved: bool,
-    /// Why the files cannot be used, if that is so and was said.
+    /// Why the files cannot be used, if that was logged.
     refused: Option<String>,
-    /// When the database denied access to this target, and what it said.
+    /// When the database denied access to this target, and its error.
     denied: Option<(Instant, String)>,
     /// Whether the log says that connections go on without TLS.
     said_without_tls: bool,
@@ -79,8 +79,8 @@ impl Login {
         self.options().get_database().unwrap_or_default().to_owned()
     }
 
-    /// Reads the files again if they have changed. Returns whether the settings have. What cannot
-    /// be used, such as a file that is just being written, leaves all as it was.
+    /// Reads the files again if they have changed. Returns whether the settings have. A file that
+    /// cannot be used, perhaps because it is being written, changes nothing.
     pub async fn refresh(self: &Arc<Self>) -> bool {
         self.read(false).await
     }
@@ -121,7 +121,7 @@ impl Login {
         connected
     }
 
-    /// Fails with what the database said not long ago.
+    /// Fails if the database has denied access a moment ago, with the same error.
     fn check_denied(&self) -> sqlx::Result<()> {
         let state = self.state();
         let denied = state.denied.as_ref().filter(|(at, _)| at.elapsed() < ASK_AGAIN_AFTER);
@@ -146,8 +146,8 @@ impl Login {
         }
     }
 
-    /// Reads the files again, if they have changed or always. This is done by a thread, since a
-    /// file system can hang; the runtime's own would hold up the end of the process.
+    /// Reads the files again, if they have changed or always. A thread does it, since a file system
+    /// can hang; a thread of the runtime would delay the end of the process.
     async fn read(self: &Arc<Self>, always: bool) -> bool {
         let only = Arc::clone(&self.reading).lock_owned().await;
         let (sender, receiver) = oneshot::channel();
@@ -198,8 +198,8 @@ impl Login {
         true
     }
 
-    /// Creates the database on a connection to its server, which then leads to the database. (One
-    /// connection may be all that the database gives.)
+    /// Creates the database on a connection to its server, which then leads to the database. (The
+    /// database may allow only one connection.)
     pub async fn create_database(&self) -> sqlx::Result<MySqlConnection> {
         let target = self.target();
         let MySqlUrl { options, server, .. } = &target.url;
@@ -214,8 +214,8 @@ impl Login {
         Ok(connection)
     }
 
-    /// What MySQL's own clients do by default with a server whose TLS they cannot speak, such as
-    /// one that knows only ciphers of the past. Settings that have changed meanwhile stay.
+    /// As MySQL's own clients do by default when they share no version or cipher of TLS with the
+    /// server. Settings that have changed meanwhile stay.
     fn go_on_without_tls(&self, tried: &Arc<Target>, cause: &sqlx::Error) -> Option<Arc<Target>> {
         let mut state = self.state();
         if !Arc::ptr_eq(&state.target, tried) {
@@ -242,8 +242,8 @@ fn prefers_tls(options: &MySqlConnectOptions) -> bool {
     matches!(options.get_ssl_mode(), MySqlSslMode::Preferred)
 }
 
-/// Without a certificate to verify, as with `ssl-mode=PREFERRED`, a server that answers what TLS
-/// does not understand is the only reason for this kind of error.
+/// Without a certificate to verify, as with `ssl-mode=PREFERRED`, this kind of error only means
+/// that the response was not understood.
 fn is_handshake_failure(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData)
 }

@@ -8,13 +8,13 @@ mod pool;
 
 mod connection;
 
-// The right to use a connection.
+// Permits to use a connection.
 mod permits;
 
 // How to open a connection, as the settings say it now.
 mod login;
 
-// What a new connection is told and asked.
+// The settings of a new connection.
 mod setup;
 
 // Limits that are smaller than what this server promises or uses.
@@ -23,12 +23,12 @@ mod limits;
 // How a batch is stored.
 mod insert;
 
-// What the settings say, as it was read last.
+// The settings of the connection, as they were read last.
 mod target;
 
 mod url;
 
-// How far the ids have come.
+// The floor of new ids.
 mod sequence;
 
 pub use insert::{Competition, INSERT, fitting, insert, text_bytes_max};
@@ -69,14 +69,14 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one attempt waits for another server's migration, inside [`STEP_TIMEOUT`].
 const LOCK_WAIT_SECONDS: u32 = 3;
 
-/// How long a look at the database waits for a connection in use: longer than a statement may take.
+/// How long a probe waits for a connection in use: longer than a statement may take.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub struct MySql {
     pool: Arc<Pool>,
     distance: Arc<Distance>,
-    /// What the last look found.
+    /// The result of the last probe.
     ids: Mutex<Ids>,
     /// All new ids are larger.
     floor: AtomicI64,
@@ -126,7 +126,7 @@ impl MySql {
     }
 
     pub async fn prepare(&self, migrate: Migrate) -> sqlx::Result<()> {
-        // They may lead to where the database was.
+        // They may lead to the place where the database was before.
         let flushes = self.pool.flush();
         self.pool.permits.end_waits();
         self.pool.login.arrive().await;
@@ -162,7 +162,7 @@ impl MySql {
     pub async fn probe(&self, limit: Duration) -> sqlx::Result<()> {
         let waits_for_cluster = self.limits().waits_for_cluster;
         let look = async |lease: &mut Lease| {
-            // Its own statement was prepared long ago, but those of requests may not be.
+            // Its own statement was prepared long ago, but requests may need new ones.
             if self.pool.statement_refused.load(Ordering::Relaxed) {
                 query("select 1").persistent(false).execute(&mut **lease).await?;
                 self.pool.statement_refused.store(false, Ordering::Relaxed);
@@ -172,7 +172,7 @@ impl MySql {
             self.distance.note_round_trip(begun.elapsed());
             Ok(ids)
         };
-        let ids = self.watching(limit, look).await?;
+        let ids = self.with_watchdog_lease(limit, look).await?;
         *self.ids() = ids;
         self.floor.store(ids.floor(), Ordering::Relaxed);
         Ok(())
@@ -182,11 +182,12 @@ impl MySql {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// Records how far the ids have come, and looks after the connections.
+    /// Records the newest id, and maintains the connections.
     pub async fn maintain(&self, limit: Duration) -> sqlx::Result<()> {
         let ids = *self.ids();
         if !ids.are_recorded() {
-            self.watching(limit, async |lease| sequence::record(lease, ids).await).await?;
+            self.with_watchdog_lease(limit, async |lease| sequence::record(lease, ids).await)
+                .await?;
         }
         self.pool.maintain();
         Ok(())
@@ -196,8 +197,8 @@ impl MySql {
         self.pool.close().await;
     }
 
-    /// Uses a connection for watching.
-    async fn watching<T>(
+    /// Uses a connection for the watchdog.
+    async fn with_watchdog_lease<T>(
         &self,
         limit: Duration,
         operation: impl AsyncFnOnce(&mut Lease) -> sqlx::Result<T>,

@@ -1,29 +1,29 @@
-//! The right to use a connection to MySQL. There are as many as the setting allows, or as many as
-//! the database gives connections.
+//! Permits to use a connection to MySQL. There are as many as the setting allows, or as many as the
+//! database allows connections.
 
 use crate::store::pool_kind::{PoolKind, PoolUse};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// The tasks that use a connection at a time: group commit, the two shared reads, and watching.
+/// The tasks that use one connection each: group commit, the two shared reads, and the watchdog.
 const LANES: usize = 4;
 
 #[derive(Debug)]
 pub struct Permits {
     /// What the setting allows.
     pub max: usize,
-    /// Given in the order of asking.
+    /// Granted in the order of requests.
     all: Arc<Semaphore>,
     /// One for each read with a query of its own that may ask for a permit. However many reads
     /// there are, a task finds few of them before it.
     reads: Arc<Semaphore>,
-    /// Has a clone for each of these reads that has its permit.
+    /// Has a clone for each such read that has a permit.
     reads_used: Arc<()>,
     end_of_waits: Notify,
     sizes: Mutex<Sizes>,
 }
 
-/// How many there are of each.
+/// How many permits of each kind there are.
 #[derive(Debug)]
 struct Sizes {
     all: usize,
@@ -50,7 +50,7 @@ impl Permits {
         }
     }
 
-    /// Waits for a permit, or until the waits are ended.
+    /// Waits for a permit, or until [`Permits::end_waits`].
     pub async fn acquire(&self, kind: PoolKind) -> sqlx::Result<Permit> {
         let read = match kind {
             PoolKind::OtherReads => Some(self.acquire_read().await?),
@@ -61,12 +61,12 @@ impl Permits {
         Ok(Permit { kind, any, _read: read })
     }
 
-    /// Makes those fail that wait.
+    /// Makes all waits for a permit fail.
     pub fn end_waits(&self) {
         self.end_of_waits.notify_waiters();
     }
 
-    /// Takes away this permit and others, until there are so many.
+    /// Takes away this permit and others, until `size` of them are left.
     pub fn shrink(&self, size: usize, permit: Permit) {
         let mut sizes = self.sizes();
         if sizes.all > size {
@@ -76,7 +76,7 @@ impl Permits {
         }
     }
 
-    /// Gives what was taken away.
+    /// Gives back what was taken away.
     pub fn restore(&self) {
         let mut sizes = self.sizes();
         let whole = Sizes { all: self.max, reads: reads_max(self.max) };
@@ -141,7 +141,7 @@ impl Permits {
     }
 }
 
-/// How many reads may ask at a time, so that they never take all.
+/// How many reads may have or wait for a permit, so that they never take all.
 fn reads_max(size: usize) -> usize {
     size.saturating_sub(LANES).max(1)
 }

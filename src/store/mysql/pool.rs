@@ -1,12 +1,12 @@
 //! The connections to MySQL: opened when there is none to use, and kept for the next use.
 //!
-//! There are never more than the setting allows, but for one that replaces an old one, nor more
-//! than the database gives. After it has refused one, calls wait for those that there are: one is
-//! enough to serve everything, slowly. So a password that was changed in the database before it was
+//! There are never more than the setting allows, except for one that replaces an old one, nor more
+//! than the database allows. After it has refused one, calls wait for the open ones: one is enough
+//! to serve everything, slowly. So a password that is changed in the database before it is changed
 //! in the settings stops nothing.
 //!
-//! A connection is lent without a sign of life from the database, which would cost a round trip. If
-//! it is broken, its first statement fails, and the store tries again (`retry.rs`).
+//! A connection is used without a ping, which would cost a round trip. If it is broken, its first
+//! statement fails and is retried (`retry.rs`).
 
 use super::{
     connection::{Connection, close},
@@ -25,17 +25,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long connecting may take. It grows with the distance.
+/// The timeout of connecting. It grows with the distance.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections are replaced after this time, so that a failover reaches them all.
 const LIFETIME: Duration = Duration::from_mins(30);
 
-/// A connection is closed after it was idle for so long: earlier than by what is on its way, and
-/// much earlier than by the database (`mysql/setup.rs`).
+/// How long a connection may be idle before it is closed: shorter than the timeouts of the network
+/// between, and much shorter than that of the database (`setup.rs`).
 const IDLE_MAX: Duration = Duration::from_mins(1);
 
-/// How long after the database has refused a connection it is asked for one again.
+/// How long after a refusal the database is asked for a connection again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -49,19 +49,19 @@ pub struct Pool {
     opening: Arc<()>,
     /// Held while the database is asked for more connections.
     asking: Arc<tokio::sync::Mutex<()>>,
-    /// Whether a statement was refused since the last time that one was prepared for a look.
+    /// Whether a statement was refused since a probe has last prepared one.
     pub statement_refused: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last one was used most recently.
+    /// The most recently used one is the last.
     idle: Vec<Connection>,
-    /// The connection that was used for watching, which others take only when they could not open
-    /// one. So a look at the database seldom has to wait for a new one.
+    /// The connection of the watchdog, which others take only when they could not open one. So a
+    /// probe seldom waits for a new one.
     watching: Option<Connection>,
-    /// How often all connections were found to be of no use.
+    /// How often all connections were found to be useless.
     flushes: u64,
     refusal: Option<(Refusal, Instant)>,
     limits: Limits,
@@ -97,24 +97,24 @@ impl Pool {
                     return Ok((connection, permit));
                 }
                 (Err(_), Some(mut old)) => {
-                    // The database may refuse every other one. The next attempt is a lifetime away.
+                    // The database may refuse any other. The next attempt is one lifetime later.
                     old.opened_at = Instant::now();
                     self.put(old, kind);
                     continue;
                 }
                 (Err(error), None) => error,
             };
-            // After a flush, the database has gone, and so have the connections of before.
+            // A flush means that the database was down, and the open connections are useless.
             let goes_on = self.count() > 0 && self.state().flushes == flushes;
             let Some(cause) = Refusal::cause(&error).filter(|_| goes_on) else {
                 return Err(error);
             };
-            self.make_do(cause, permit);
+            self.shrink_to_open(cause, permit);
             permit = self.permits.acquire(kind).await?;
         }
     }
 
-    /// Takes over a connection that is set up for requests, and was opened after so many flushes.
+    /// Adds a connection that is set up for requests, and was opened after this number of flushes.
     pub fn adopt(&self, raw: MySqlConnection, limits: Limits, flushes: u64) {
         let connection = self.connection(raw, limits, flushes);
         self.put(connection, PoolKind::Watchdog);
@@ -134,7 +134,7 @@ impl Pool {
         }
     }
 
-    /// Takes back a connection that is of use.
+    /// Takes back a connection that can be used again.
     pub fn put(&self, mut connection: Connection, kind: PoolKind) {
         let mut state = self.state();
         if connection.flushes != state.flushes {
@@ -148,8 +148,8 @@ impl Pool {
         }
     }
 
-    /// Closes the idle connections, and those in use after their use. Returns how often that was
-    /// done.
+    /// Closes the idle connections, and those in use after their use. Returns the number of
+    /// flushes.
     pub fn flush(&self) -> u64 {
         let mut state = self.state();
         state.idle.clear();
@@ -214,7 +214,7 @@ impl Pool {
     /// Asks also when the settings have changed, so that the log says at once whether the database
     /// refuses the new ones.
     async fn ask_again(&self) {
-        let is_due = self.login.refresh().await || self.is_time_to_ask_again();
+        let is_due = self.login.refresh().await || self.may_ask_again();
         if !is_due || self.login.check_location().is_err() {
             return;
         }
@@ -232,13 +232,13 @@ impl Pool {
                     self.put(old, PoolKind::OtherReads);
                 }
                 if let Some(cause) = Refusal::cause(&error) {
-                    self.make_do(cause, permit);
+                    self.shrink_to_open(cause, permit);
                 }
             }
         }
     }
 
-    fn is_time_to_ask_again(&self) -> bool {
+    fn may_ask_again(&self) -> bool {
         let mut state = self.state();
         let is_due = |(_, at): &&mut (Refusal, Instant)| at.elapsed() > ASK_AGAIN_AFTER;
         state.refusal.as_mut().filter(is_due).map(|(_, at)| *at = Instant::now()).is_some()
@@ -253,7 +253,7 @@ impl Pool {
             let limits = set_up(&mut raw, STATEMENT_TIMEOUT + allowance).await?;
             Ok::<_, sqlx::Error>((raw, limits))
         };
-        // Boxed, because it is large and seldom there.
+        // Boxed, because it is large and rare.
         let (raw, limits) = within(CONNECT_TIMEOUT + allowance, Box::pin(connecting)).await?;
         self.login.check_location()?;
         let connection = self.connection(raw, limits, flushes);
@@ -266,14 +266,14 @@ impl Pool {
         Connection::new(raw, flushes, Arc::clone(&self.open))
     }
 
-    /// Makes do with the connections that there are: takes away the permits for more.
-    fn make_do(&self, cause: RefusalCause, permit: Permit) {
+    /// Limits the permits to the connections that are open.
+    fn shrink_to_open(&self, cause: RefusalCause, permit: Permit) {
         let connections = self.open_count().max(1);
         self.state().refusal = Some((Refusal { cause, connections }, Instant::now()));
         self.permits.shrink(connections, permit);
     }
 
-    /// Ends making do when a connection that a request needed shows that the database gives more.
+    /// Ends the limit when a new connection shows that the database allows more.
     fn note_opened(&self) {
         let is_more = |refusal: Refusal| match refusal.cause {
             RefusalCause::Limit(_) => self.open_count() > refusal.connections,

@@ -1,5 +1,4 @@
-//! How far the ids have come on MySQL, so that none is given out again after its message was
-//! deleted.
+//! The floor of new ids on MySQL: none is used again after its message was deleted.
 //!
 //! A batch takes the ids after the newest message. If that one is deleted, they must still be
 //! larger than its id: clients that have read it ask for what comes after it. So the newest id is
@@ -23,7 +22,7 @@ const RECORD: &str = "insert into message_sequence (id, last_id, last_created_at
      values (1, ?, utc_timestamp(3)) \
      on duplicate key update last_id = greatest(last_id, ?), last_created_at = utc_timestamp(3)";
 
-/// What a look found.
+/// The ids that a probe has found.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ids {
     newest: MessageId,

@@ -1,35 +1,35 @@
-//! What a new connection to MySQL is told and asked before its first request.
+//! The settings of a new connection to MySQL, before its first request.
 
 use super::limits::Limits;
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row, mysql::MySqlRow, raw_sql};
 use std::time::Duration;
 
 /// Requests have seconds, and a wait for another session's lock on a row or a table must end before
-/// them. By default it takes 50 s or days. An idle connection is closed by the server much sooner
-/// than by the database.
+/// them. By default it takes 50 s or days. This server closes an idle connection much sooner than
+/// the database does.
 const REQUEST_WAITS: &str = "innodb_lock_wait_timeout = 1, lock_wait_timeout = 2, \
     wait_timeout = 300";
 
-/// Migrations may have to wait. But a server that is paused while it migrates must not keep the
-/// others from it for long.
+/// Migrations may have to wait. But a server that is paused while it migrates must not block the
+/// others for long.
 const MIGRATION_WAITS: &str = "innodb_lock_wait_timeout = 50, lock_wait_timeout = 3600, \
     wait_timeout = 5";
 
-/// Asks in the same packet, and so in the same round trip, what the database can do.
+/// Reads the limits of the database, in the same packet and so in the same round trip.
 const VARIABLES: &str = "show session variables where variable_name in \
     ('max_allowed_packet', 'max_connections', 'version', 'wsrep_on')";
 
 /// How much sooner than this server the database ends a statement.
 const ENDS_SOONER_BY: Duration = Duration::from_millis(200);
 
-/// What holds in the sessions of this server, whatever the database's defaults are: only committed
-/// rows are read, each statement is committed by itself and its connection stays open, no row is
-/// left out of a result or of a check for duplicates, and no statement is cut short before a time,
-/// or ever if it is zero.
+/// The settings that hold whatever the database's defaults are: only committed rows are read, each
+/// statement is committed by itself and its connection stays open, no row is left out of a result
+/// or of a check for duplicates, and no statement is cut short before a time, or ever if it is
+/// zero.
 ///
 /// The first comment is code for MySQL 8, which ends only reads at a time, the second for MariaDB,
-/// whose `sql_mode` can change what SQL means; that of MySQL cannot change ours, and some services
-/// refuse to have it set.
+/// whose `sql_mode` can change what SQL means; that of MySQL cannot change these statements, and
+/// some services refuse to set it.
 fn settings(waits: &str, time_max: Duration) -> String {
     format!(
         "set session transaction isolation level repeatable read, read write; \
@@ -43,14 +43,14 @@ fn settings(waits: &str, time_max: Duration) -> String {
     )
 }
 
-/// Makes a new connection fit for creating and migrating the database.
+/// Sets a new connection up for creating and migrating the database.
 pub async fn set_up_for_migrations(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let sql = settings(MIGRATION_WAITS, Duration::ZERO);
     connection.execute(raw_sql(AssertSqlSafe(sql))).await.map(drop)
 }
 
-/// Makes a new connection fit for requests, whose statements are given up after a time. The
-/// database ends them before that, because it would go on with them, and keep the connection.
+/// Sets a new connection up for requests, whose statements time out. The database ends them a
+/// little before that, because otherwise it would go on with them and keep the connection.
 pub async fn set_up(
     connection: &mut MySqlConnection,
     statement_timeout: Duration,
@@ -75,7 +75,7 @@ fn variable<'a>(variables: &'a [MySqlRow], name: &str) -> Option<&'a str> {
     rows.next()?.try_get(1).ok()
 }
 
-/// A limit that the database does not tell is none.
+/// A limit that the database does not report does not exist.
 fn limits(variables: &[MySqlRow]) -> Limits {
     let none = Limits::default();
     let number = |name: &str| variable(variables, name)?.parse().ok();

@@ -1,4 +1,4 @@
-//! What the settings say of the connection to MySQL, as it was read last.
+//! The settings of the connection to MySQL, as they were read last.
 
 use super::url::{self, MySqlUrl};
 use crate::{config::DatabaseUrl, store::location::Location};
@@ -9,7 +9,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// What was read.
+    /// The URL with its password.
     text: SecretString,
     pub url: MySqlUrl,
 }

@@ -1,4 +1,5 @@
-//! Reading a MySQL URL. What cannot be used in it is named; its user and password never are.
+//! Parses the URL of a MySQL database. Errors name the part that is wrong, but never its user and
+//! password.
 
 use crate::config::setting;
 use anyhow::{Context, anyhow, bail, ensure};
@@ -105,7 +106,7 @@ fn connect_options(url: &Url, files: &[PemFile]) -> anyhow::Result<MySqlConnectO
     // The URL's brackets are not part of an address of IPv6, which sqlx looks up and verifies.
     let host = options.get_host().trim_matches(['[', ']']).to_owned();
     options = options.host(&host);
-    // Their text instead of their paths: a file that is replaced is never seen half.
+    // Their text instead of their paths, so that a file is never read while it is replaced.
     for PemFile { parameter, content, .. } in files {
         options = match parameter.as_str() {
             "ssl-ca" => options.ssl_ca_from_pem(content.clone()),

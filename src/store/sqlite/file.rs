@@ -1,4 +1,4 @@
-//! The file of SQLite: what a URL says of it, and why it cannot be opened.
+//! The file of an SQLite database: its URL, and why it cannot be opened.
 
 use crate::{config::Migrate, store::fault::sqlite_code};
 use anyhow::{Context, ensure};
@@ -53,7 +53,7 @@ pub fn parse(url: &str) -> anyhow::Result<SqliteConnectOptions> {
     Ok(options)
 }
 
-/// The error with the reason of the system, which SQLite keeps to itself. `in_use` says that this
+/// The error with the reason of the system, which SQLite does not report. `in_use` says that this
 /// process has the file open: to close it once more would release all its locks (POSIX), and
 /// another process could write at the same time.
 pub fn explain(error: sqlx::Error, file: &Path, migrate: Migrate, in_use: bool) -> sqlx::Error {

@@ -42,7 +42,8 @@ pub struct Sqlite {
 
 #[derive(Clone, Debug)]
 struct Pools {
-    /// One connection: SQLite lets one write at a time, and waiting in our queue is fair and cheap.
+    /// One connection: SQLite allows one writer at a time, and the queue of this server is fair and
+    /// cheap.
     writer: SqlitePool,
     reader: SqlitePool,
     /// One connection of its own, so that probing does not queue behind the reads.
@@ -61,7 +62,7 @@ impl Sqlite {
         let options = file::parse(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged message survives a loss of power, not only of the process.
+            // An acknowledged message survives a power failure, not only a crash of the process.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(WAIT_TIMEOUT);
         let pools = RwLock::new(Pools::new(&options, connections_max, None));
