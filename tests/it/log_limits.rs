@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, process::Stdio, time::Duration};
 use tokio::{
     net::TcpListener,
     process::Command,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Seconds of which a test sees each report.
@@ -69,7 +69,7 @@ async fn an_hour_without_a_database_fits_into_ten_megabytes_and_each_request_is_
     database.execute("drop table messages").await.unwrap();
     server.wait_for_status("/readyz", 503).await;
 
-    let running = &server;
+    let (running, begun) = (&server, Instant::now());
     let sent = ROUTES.map(|(path, _)| async move {
         let reports =
             || by_route(&running.log(), &ROUTES).values().map(|it| it.reports.len()).min();
@@ -86,6 +86,8 @@ async fn an_hour_without_a_database_fits_into_ten_megabytes_and_each_request_is_
         sent
     });
     let sent = join_all(sent).await;
+    // A busy machine may have seconds in which no line is left out, and so no report.
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
     let counted = |log: &[Value]| {
         let lines = by_route(log, &ROUTES);
         ROUTES.map(|(_, route)| lines[route].written.len() as u64 + lines[route].left_out)
@@ -98,7 +100,7 @@ async fn an_hour_without_a_database_fits_into_ten_megabytes_and_each_request_is_
     let lines = by_route(&server.log(), &ROUTES);
     let longest = |lines: &[String]| lines.iter().map(String::len).max().unwrap();
     let hour = lines.values().map(|Lines { written, reports, .. }| {
-        assert!(written.len() <= 10 + reports.len(), "{written:?}");
+        assert!(written.len() <= 11 + seconds, "{written:?}");
         10 * longest(written) + 3_600 * (longest(written) + longest(reports))
     });
     let hour: usize = hour.sum();
