@@ -28,7 +28,7 @@ const NOT_ON_THE_DASHBOARD: [&str; 4] = [
     "chat_trace_skipped_total",
 ];
 
-/// What PromQL, Prometheus and the rules add to the metrics and labels of the server.
+/// What the query language, Prometheus and the rules add to the metrics and labels of the server.
 const WORDS: [&str; 15] = [
     "absent",
     "and",
@@ -132,7 +132,9 @@ fn queries() -> Vec<Value> {
 
 #[test]
 fn all_metrics_and_labels_that_are_used_exist() {
-    rules().iter().for_each(|(_, _, expression)| assert_known(expression));
+    for (_, _, expression) in rules() {
+        assert_known(expression);
+    }
     for query in queries() {
         assert_known(query["expr"].as_str().unwrap());
     }
