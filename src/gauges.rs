@@ -6,12 +6,11 @@ use crate::{
     readiness::Readiness,
     stats::Stats,
     store::{PoolUse, Store},
-    telemetry::{self, meter},
+    telemetry::{self, Telemetry, meter},
 };
 use opentelemetry::{KeyValue, metrics::AsyncInstrument};
 use std::sync::Arc;
 use time::OffsetDateTime;
-use tracing_appender::non_blocking::ErrorCounter;
 
 type Observer<'a> = &'a dyn AsyncInstrument<i64>;
 
@@ -30,13 +29,20 @@ pub fn observe_server(
     runtime();
 }
 
-/// Makes visible how many lines of the log are missing, also those that `buffer` had no room for.
-pub fn observe_lost_lines(buffer: ErrorCounter) {
+/// Makes visible what the log and the traces leave out.
+pub fn observe_telemetry(telemetry: &Telemetry) {
     let reason = |reason| [KeyValue::new("chat.log.reason", reason)];
+    let dropped_lines = telemetry.dropped_lines();
     let about = "Lines of the log that were not written";
     counter("chat.log.lines.dropped", "{line}", about, move |observer| {
-        observer.observe(telemetry::left_out_lines(), &reason("repeated"));
-        observer.observe(buffer.dropped_lines() as u64, &reason("buffer_full"));
+        let [repeated, buffer_full] = dropped_lines();
+        observer.observe(repeated, &reason("repeated"));
+        observer.observe(buffer_full, &reason("buffer_full"));
+    });
+    let skipped_traces = telemetry.skipped_traces();
+    let about = "Requests not traced, because spans wait for the collector";
+    counter("chat.trace.skipped", "{request}", about, move |observer| {
+        observer.observe(skipped_traces(), &[]);
     });
 }
 
@@ -84,10 +90,6 @@ fn requests() {
                 [KeyValue::new("http.request.method", method), KeyValue::new("url.scheme", "http")];
             observer.observe(active, &labels);
         }
-    });
-    let about = "Requests not traced, because spans wait for the collector";
-    counter("chat.trace.skipped", "{request}", about, |observer| {
-        observer.observe(telemetry::skipped_traces(), &[]);
     });
 }
 

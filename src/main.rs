@@ -90,7 +90,7 @@ async fn run_until_stopped(
     url: &DatabaseUrl,
     telemetry: &Telemetry,
 ) -> anyhow::Result<()> {
-    gauges::observe_lost_lines(telemetry.lost_lines.clone());
+    gauges::observe_telemetry(telemetry);
     let mut signals = StopSignals::listen()?;
     if config.migrate == Migrate::Only {
         tokio::select! {

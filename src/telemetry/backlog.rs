@@ -25,29 +25,27 @@ use std::{
     time::Duration,
 };
 
-/// Traces that were left out.
-static SKIPPED: AtomicU64 = AtomicU64::new(0);
-
-/// How many requests were not traced, because spans wait for the collector.
-pub fn skipped_traces() -> u64 {
-    SKIPPED.load(Ordering::Relaxed)
-}
-
 #[derive(Debug)]
 pub struct Backlog {
     waiting: AtomicUsize,
     max: usize,
+    skipped: AtomicU64,
 }
 
 impl Backlog {
     /// `max` spans may wait.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { waiting: AtomicUsize::new(0), max })
+        Arc::new(Self { waiting: AtomicUsize::new(0), max, skipped: AtomicU64::new(0) })
     }
 
     /// Whether another trace may begin.
     fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.max.div_ceil(2)
+    }
+
+    /// How many requests were not traced, because spans wait for the collector.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     fn add(&self) -> bool {
@@ -93,7 +91,7 @@ impl ShouldSample for Entry {
         if *kind != SpanKind::Server {
             result.decision = SamplingDecision::Drop;
         } else if result.decision != SamplingDecision::Drop && !self.backlog.has_room() {
-            SKIPPED.fetch_add(1, Ordering::Relaxed);
+            self.backlog.skipped.fetch_add(1, Ordering::Relaxed);
             result.decision = SamplingDecision::Drop;
         }
         result
@@ -154,11 +152,10 @@ mod tests {
         let entries = [Context::new(), below(sampled, true), below(not, true)];
         assert!(entries.iter().all(begins));
         assert!(backlog.add());
-        let skipped = SKIPPED.load(Ordering::Relaxed);
         assert!(!entries.iter().any(begins));
         assert!(takes(&below(sampled, false), SpanKind::Internal));
         assert!(!takes(&below(not, false), SpanKind::Internal));
-        assert_eq!(SKIPPED.load(Ordering::Relaxed), skipped + 3, "each trace is counted once");
+        assert_eq!(backlog.skipped(), 3, "each trace is counted once");
         backlog.remove(1);
         assert!(entries.iter().all(begins));
         assert!(!takes(&Context::new(), SpanKind::Internal), "no trace without a request");

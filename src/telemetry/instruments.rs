@@ -5,10 +5,7 @@ use opentelemetry::{
     global,
     metrics::{Histogram, Meter},
 };
-use std::{
-    sync::{LazyLock, OnceLock},
-    time::Duration,
-};
+use std::{sync::OnceLock, time::Duration};
 
 /// Requests up to this many times T are tolerated: <https://en.wikipedia.org/wiki/Apdex>.
 const APDEX_TOLERANCE: u32 = 4;
@@ -26,7 +23,7 @@ const OTHERS: [f64; 7] = [0.000_01, 0.000_025, 0.000_05, 0.075, 0.75, 7.5, 10.0]
 const BATCH_REQUESTS: [f64; 11] =
     [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 4_096.0];
 
-static APDEX_T: OnceLock<Duration> = OnceLock::new();
+static INSTRUMENTS: OnceLock<Instruments> = OnceLock::new();
 
 #[derive(Debug)]
 pub struct Instruments {
@@ -39,21 +36,25 @@ pub fn meter() -> Meter {
     global::meter(env!("CARGO_PKG_NAME"))
 }
 
-/// Must come before the first recording.
-pub fn set_apdex_t(t: Duration) {
-    // A second server in one process shares the instruments of the first.
-    let _ = APDEX_T.set(t);
+/// Makes the instruments, with T of Apdex as a bound. Must come before the first recording. A
+/// second server in one process shares the instruments of the first.
+pub fn start(apdex_t: Duration) {
+    INSTRUMENTS.get_or_init(|| Instruments::new(&apdex_seconds(apdex_t)));
 }
 
 pub fn instruments() -> &'static Instruments {
-    static INSTRUMENTS: LazyLock<Instruments> = LazyLock::new(|| {
+    INSTRUMENTS.get_or_init(|| Instruments::new(&[]))
+}
+
+impl Instruments {
+    fn new(bounds: &[f64]) -> Self {
         let meter = meter();
-        Instruments {
+        Self {
             request_duration: meter
                 .f64_histogram("http.server.request.duration")
                 .with_unit("s")
                 .with_description("Time from a request's head to its answer")
-                .with_boundaries(seconds(APDEX_T.get().into_iter().flat_map(|t| apdex_seconds(*t))))
+                .with_boundaries(seconds(bounds))
                 .build(),
             batch_size: meter
                 .u64_histogram("chat.batch.size")
@@ -65,11 +66,10 @@ pub fn instruments() -> &'static Instruments {
                 .f64_histogram("db.client.operation.duration")
                 .with_unit("s")
                 .with_description("Time of a database call")
-                .with_boundaries(seconds([]))
+                .with_boundaries(seconds(&[]))
                 .build(),
         }
-    });
-    &INSTRUMENTS
+    }
 }
 
 /// T and 4 T, the bounds that Apdex counts up to, in seconds.
@@ -77,9 +77,9 @@ pub fn apdex_seconds(t: Duration) -> [f64; 2] {
     [t, t * APDEX_TOLERANCE].map(|bound| bound.as_secs_f64())
 }
 
-fn seconds(more: impl IntoIterator<Item = f64>) -> Vec<f64> {
+fn seconds(more: &[f64]) -> Vec<f64> {
     let preferred = DIVISORS.into_iter().flat_map(|divisor| PREFERRED.map(|bound| bound / divisor));
-    let mut bounds: Vec<f64> = preferred.chain(OTHERS).chain(more).collect();
+    let mut bounds: Vec<f64> = preferred.chain(OTHERS).chain(more.iter().copied()).collect();
     bounds.sort_by(f64::total_cmp);
     bounds.dedup();
     bounds
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn prometheus_sees_a_percentile_as_it_is_at_any_speed() {
-        let bounds = seconds([]);
+        let bounds = seconds(&[]);
         for took in [0.000_3, 0.003, 0.03, 0.3] {
             for quantile in [0.5, 0.95, 0.99] {
                 let error = histogram_quantile(quantile, &bounds, took) / took - 1.0;
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn apdex_and_the_conventions_find_their_bounds() {
-        let bounds = seconds(apdex_seconds(Duration::from_millis(333)));
+        let bounds = seconds(&apdex_seconds(Duration::from_millis(333)));
         let http =
             [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
         for bound in [0.333, 1.332, 0.5, 2.0, 0.001].into_iter().chain(http) {

@@ -28,20 +28,15 @@ mod backlog;
 
 mod transport;
 
-mod http_client;
-
 mod variables;
 
 // The metrics that are recorded into.
-mod series;
-
 mod instruments;
 
 mod response_times;
 
 mod excerpt;
 
-pub use backlog::skipped_traces;
 pub use batch::batch;
 pub use excerpt::excerpt;
 pub use instruments::{apdex_seconds, meter};
@@ -50,17 +45,22 @@ pub use otlp::instance;
 pub use query::{Observation, Query};
 pub use request::{ActiveRequest, active_requests};
 pub use response_times::ResponseTimes;
-pub use throttle::{Kind, admits, left_out_lines};
+pub use throttle::{Kind, admits};
 pub use trace_context::{current_span, trace_id, trace_id_of_caller};
 
 use crate::config::Config;
 use anyhow::Context;
+use backlog::Backlog;
 use opentelemetry::global;
 use opentelemetry_sdk::{
     Resource, logs::SdkLoggerProvider, metrics::SdkMeterProvider, trace::SdkTracerProvider,
 };
 use prometheus::Registry;
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 
 /// How long stopping waits for a collector to take what is left. Each signal has a thread of its
@@ -77,7 +77,8 @@ pub struct Telemetry {
     /// Writes the last lines when it is dropped.
     lines: WorkerGuard,
     /// Counts the lines that were lost because the reader of standard error stands still.
-    pub lost_lines: ErrorCounter,
+    lost_lines: ErrorCounter,
+    backlog: Option<Arc<Backlog>>,
 }
 
 impl Telemetry {
@@ -100,12 +101,25 @@ impl Telemetry {
         global::set_meter_provider(metrics.clone());
         tokio::spawn(throttle::keep_reporting());
         let traces = wanted.traces.then(|| otlp::traces(resource)).transpose()?;
+        let (traces, backlog) = traces.unzip();
         if let Some(traces) = &traces {
             global::set_text_map_propagator(otlp::propagator());
             global::set_tracer_provider(traces.clone());
         }
-        instruments::set_apdex_t(config.apdex_t);
-        Ok(Self { registry, metrics, traces, logs, lines, lost_lines })
+        instruments::start(config.apdex_t);
+        Ok(Self { registry, metrics, traces, logs, lines, lost_lines, backlog })
+    }
+
+    /// How many lines of the log were ever left out, and how many were lost.
+    pub fn dropped_lines(&self) -> impl Fn() -> [u64; 2] + Send + Sync + use<> {
+        let lost = self.lost_lines.clone();
+        move || [throttle::left_out_lines(), lost.dropped_lines() as u64]
+    }
+
+    /// How many requests were ever not traced, because spans wait for the collector.
+    pub fn skipped_traces(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let backlog = self.backlog.clone();
+        move || backlog.as_ref().map_or(0, |backlog| backlog.skipped())
     }
 
     /// Sends what is left. Blocks, for [`FLUSH_TIMEOUT`] at most.

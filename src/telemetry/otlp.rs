@@ -25,7 +25,7 @@ use opentelemetry_sdk::{
     resource::{EnvResourceDetector, ResourceDetector, TelemetryResourceDetector},
     trace::{BatchConfigBuilder, BatchSpanProcessor, Config, SdkTracerProvider},
 };
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use sysinfo::System;
 use uuid::Uuid;
 
@@ -133,7 +133,8 @@ pub fn propagator() -> TextMapCompositePropagator {
     TextMapCompositePropagator::new(propagators.collect())
 }
 
-pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
+/// Also what waits to be sent.
+pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Backlog>)> {
     let max = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|max| max.parse().ok());
     let max = max.filter(|max| *max > 0).unwrap_or(SPANS_MAX);
     let backlog = Backlog::new(max);
@@ -149,8 +150,8 @@ pub fn traces(resource: Resource) -> anyhow::Result<SdkTracerProvider> {
     let provider = SdkTracerProvider::builder()
         .with_resource(resource)
         .with_sampler(sampler)
-        .with_span_processor(Admission { backlog, next: queue });
-    Ok(provider.build())
+        .with_span_processor(Admission { backlog: Arc::clone(&backlog), next: queue });
+    Ok((provider.build(), backlog))
 }
 
 pub fn metric_exporter() -> anyhow::Result<Reported<MetricExporter>> {

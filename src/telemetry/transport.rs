@@ -1,13 +1,16 @@
 //! How a collector is reached, signal by signal, as far as the SDK leaves that out: which protocols
 //! there are, and whose certificates are trusted.
 
-use super::{http_client, variables::setting};
+use super::variables::setting;
 use crate::config::setting::read;
 use anyhow::{Context, bail};
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use reqwest::blocking;
-use std::path::Path;
+use std::{path::Path, thread, time::Duration};
 use url::Url;
+
+/// How long one export may take, the default of the specification.
+const TIMEOUT_MS: u64 = 10_000;
 
 pub enum Transport {
     Grpc(ClientTlsConfig),
@@ -50,6 +53,22 @@ impl Transport {
                 None => tls,
             }));
         }
-        Ok(Self::Http(http_client::client(signal, certificate.as_deref())?))
+        Ok(Self::Http(client(signal, certificate.as_deref())?))
     }
+}
+
+/// The HTTP client that sends to a collector. `pem` holds certificates to trust besides those that
+/// the system trusts.
+fn client(signal: &str, pem: Option<&[u8]>) -> anyhow::Result<blocking::Client> {
+    const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE: not PEM";
+    let certificates = pem.map(reqwest::Certificate::from_pem_bundle).transpose();
+    let certificates = certificates.context(CERTIFICATE)?.unwrap_or_default();
+    let timeout = setting(signal, "TIMEOUT").and_then(|(_, timeout)| timeout.parse().ok());
+    let timeout = timeout.filter(|timeout| *timeout > 0);
+    let client = blocking::Client::builder()
+        .timeout(Duration::from_millis(timeout.unwrap_or(TIMEOUT_MS)))
+        .tls_certs_merge(certificates);
+    // It makes a runtime of its own, which must not be done where one is entered.
+    let built = thread::spawn(|| client.build()).join();
+    built.map_err(|_| anyhow::anyhow!("no HTTP client"))?.context(CERTIFICATE)
 }
