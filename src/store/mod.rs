@@ -10,59 +10,25 @@
 //!   and repeating it with the same key is safe.
 //! - A post goes on when its client disconnects, so nothing is left half done.
 
-// Waits for the database, migrates it, heals; writes `readiness.rs`.
 mod watchdog;
-
-// The first user names, by a shared read.
 mod first_users;
-
-// The newest messages, by a shared read.
 mod latest;
-
-// One query for all reads that wait.
 mod shared_read;
-
-// One insert and one commit for all posts that wait.
 mod group_commit;
-
-// Another attempt, inside the deadline.
 mod retry;
-
-// Requests that wait and are handled together.
 mod batching;
-
-// The queries of one task.
 mod session;
-
-// One interface: MySQL or SQLite.
 mod database;
-
 mod sqlite;
-
 mod mysql;
-
-// Which migrations there are, and which were applied.
 mod migrate;
-
-// The queries that both databases understand.
 mod queries;
-
-// Whose tables are in the database.
 mod schema;
-
 mod location;
-
 mod pool_kind;
-
-// Time limits, and what the distance adds to them.
 mod distance;
-
-// Which messages a read is about.
 mod page;
-
-// What an error of sqlx says of the database.
 mod fault;
-
 mod error;
 
 pub use error::StoreError;

@@ -36,14 +36,14 @@ macro_rules! run {
         match $session {
             Session::MySql { database, kind, .. } => {
                 let mut lease = database.lease(*kind).await?;
-                let query = queries::mysql::$query(&mut lease, $($argument),*);
+                let query = queries::mysql::$query(lease.connection(), $($argument),*);
                 let result = within(database.statement_timeout(), query).await;
                 lease.end(result.as_ref().err());
                 result
             }
             Session::Sqlite { database, kind, kept } => {
                 let mut lease = kept.lease(&database.pool(*kind)).await?;
-                let query = queries::sqlite::$query(&mut lease, $($argument),*);
+                let query = queries::sqlite::$query(lease.connection(), $($argument),*);
                 let result = within(STATEMENT_TIMEOUT, query).await;
                 lease.end(result.as_ref().err());
                 result
@@ -99,14 +99,15 @@ impl Session {
                 Self::MySql { database, kind, competition } => {
                     let mut lease = database.lease(*kind).await?;
                     let floor = database.floor();
-                    let insert = mysql::insert(&mut lease, competition, floor, batch, &new_names);
+                    let insert =
+                        mysql::insert(lease.connection(), competition, floor, batch, &new_names);
                     let result = within(database.statement_timeout(), insert).await;
                     lease.end(result.as_ref().err().map(InsertError::cause));
                     result
                 }
                 Self::Sqlite { database, kind, kept } => {
                     let mut lease = kept.lease(&database.pool(*kind)).await?;
-                    let insert = sqlite::insert(&mut lease, batch, &new_names);
+                    let insert = sqlite::insert(lease.connection(), batch, &new_names);
                     let result = within(STATEMENT_TIMEOUT, insert).await;
                     lease.end(result.as_ref().err());
                     Ok(result?)

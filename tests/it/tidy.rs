@@ -87,9 +87,6 @@ fn sql_is_only_in_the_store() {
     }
 }
 
-/// Folders of `src/` whose modules need not be in the order of their layers.
-const WITHOUT_LAYERS: [&str; 0] = [];
-
 /// The modules of a folder of `src/`, as it lists them, but not those that only tests have.
 fn modules(folder: &str) -> Vec<String> {
     let file = if folder.is_empty() { "lib.rs".into() } else { format!("{folder}/mod.rs") };
@@ -122,7 +119,7 @@ fn climbs(module: &str, path: &str) -> bool {
     let (from, to): (Vec<_>, Vec<_>) = (module.split('/').collect(), path.split('/').collect());
     let depth = from.iter().zip(&to).take_while(|(from, to)| from == to).count();
     let folder = from[..depth].join("/");
-    if depth == from.len() || WITHOUT_LAYERS.contains(&&*folder) {
+    if depth == from.len() {
         return false;
     }
     let place = |name: Option<&&str>| modules(&folder).iter().position(|it| Some(&&**it) == name);

@@ -4,7 +4,6 @@ use super::{connection::Connection, limits::is_out_of_statements, permits::Permi
 use crate::{readiness::DatabaseFault, store::distance::is_too_slow};
 use sqlx::MySqlConnection;
 use std::{
-    ops::{Deref, DerefMut},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,6 +24,10 @@ impl Lease {
     pub async fn take(pool: &Arc<Pool>, permit: Permit) -> sqlx::Result<Self> {
         let (connection, permit) = pool.take(permit).await?;
         Ok(Self { pool: Arc::clone(pool), connection: Some(connection), permit })
+    }
+
+    pub fn connection(&mut self) -> &mut MySqlConnection {
+        &mut self.connection.as_mut().expect("a lease has its connection until it ends").raw
     }
 
     /// Ends the use of the connection, which is kept if there was no error. Some errors make all
@@ -53,19 +56,5 @@ impl Lease {
 
     fn age(&self) -> Duration {
         self.connection.as_ref().map_or(Duration::ZERO, |it| it.opened_at.elapsed())
-    }
-}
-
-impl Deref for Lease {
-    type Target = MySqlConnection;
-
-    fn deref(&self) -> &Self::Target {
-        &self.connection.as_ref().expect("a lease has its connection until it ends").raw
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.connection.as_mut().expect("a lease has its connection until it ends").raw
     }
 }

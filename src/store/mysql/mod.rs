@@ -1,34 +1,15 @@
 //! MySQL 8, MariaDB 10.6 and newer, and what else speaks their protocol.
 
-// A connection in use.
 mod lease;
-
-// The connections: opened when there is none to use, and kept for the next use.
 mod pool;
-
 mod connection;
-
-// Permits to use a connection.
 mod permits;
-
-// How to open a connection, as the settings say it now.
 mod login;
-
-// The settings of a new connection.
 mod setup;
-
-// Limits that are smaller than what this server promises or uses.
 mod limits;
-
-// How a batch is stored.
 mod insert;
-
-// The settings of the connection, as they were read last.
 mod target;
-
 mod url;
-
-// The floor of new ids.
 mod sequence;
 
 pub use insert::{Competition, INSERT, fitting, insert, text_bytes_max};
@@ -161,14 +142,14 @@ impl MySql {
     /// not part of that: there may be only one.
     pub async fn probe(&self, limit: Duration) -> sqlx::Result<()> {
         let waits_for_cluster = self.limits().waits_for_cluster;
-        let look = async |lease: &mut Lease| {
+        let look = async |connection: &mut MySqlConnection| {
             // Its own statement was prepared long ago, but requests may need new ones.
             if self.pool.statement_refused.load(Ordering::Relaxed) {
-                query("select 1").persistent(false).execute(&mut **lease).await?;
+                query("select 1").persistent(false).execute(&mut *connection).await?;
                 self.pool.statement_refused.store(false, Ordering::Relaxed);
             }
             let begun = Instant::now();
-            let ids = sequence::look(lease, waits_for_cluster).await?;
+            let ids = sequence::look(connection, waits_for_cluster).await?;
             self.distance.note_round_trip(begun.elapsed());
             Ok(ids)
         };
@@ -186,8 +167,10 @@ impl MySql {
     pub async fn maintain(&self, limit: Duration) -> sqlx::Result<()> {
         let ids = *self.ids();
         if !ids.are_recorded() {
-            self.with_watchdog_lease(limit, async |lease| sequence::record(lease, ids).await)
-                .await?;
+            self.with_watchdog_lease(limit, async |connection| {
+                sequence::record(connection, ids).await
+            })
+            .await?;
         }
         self.pool.maintain();
         Ok(())
@@ -201,14 +184,14 @@ impl MySql {
     async fn with_watchdog_lease<T>(
         &self,
         limit: Duration,
-        operation: impl AsyncFnOnce(&mut Lease) -> sqlx::Result<T>,
+        operation: impl AsyncFnOnce(&mut MySqlConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
         let wait = PERMIT_TIMEOUT + self.distance.allowance();
         let permit = timeout(wait, self.pool.permits.acquire(PoolKind::Watchdog)).await;
         let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)??;
         within(limit, async {
             let mut lease = Lease::take(&self.pool, permit).await?;
-            let result = operation(&mut lease).await;
+            let result = operation(lease.connection()).await;
             lease.end(result.as_ref().err());
             result
         })

@@ -1,10 +1,7 @@
 //! The connection to SQLite that a task keeps from one operation to the next.
 
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection};
-use std::{
-    ops::{Deref, DerefMut},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// After how long a kept connection goes back to its pool, which closes it at the end of its life.
 const KEPT_MAX: Duration = Duration::from_mins(1);
@@ -40,6 +37,10 @@ impl KeptConnection {
 }
 
 impl Lease<'_> {
+    pub fn connection(&mut self) -> &mut SqliteConnection {
+        self.connection.as_mut().expect("a lease has its connection until it ends")
+    }
+
     /// Ends the use. The connection is kept if there was no error; otherwise it is closed, which
     /// ends its transaction and releases its locks. (SQLite ends one by itself when the disk is
     /// full, and sqlx goes on believing that it is in one.)
@@ -54,19 +55,5 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         // Outside the pool, dropping a connection closes it and frees its place.
         drop(self.connection.take().map(PoolConnection::detach));
-    }
-}
-
-impl Deref for Lease<'_> {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &Self::Target {
-        self.connection.as_ref().expect("a lease has its connection until it ends")
-    }
-}
-
-impl DerefMut for Lease<'_> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        self.connection.as_mut().expect("a lease has its connection until it ends")
     }
 }

@@ -1,9 +1,7 @@
 //! SQLite, compiled into the binary: one file, one writer, many readers.
 
 mod connection;
-
 mod file;
-
 mod insert;
 
 pub use connection::KeptConnection;
@@ -161,7 +159,7 @@ impl Sqlite {
             }
             let mut kept = KeptConnection::default();
             let mut lease = kept.lease(&pools.probe).await?;
-            let result = probe(&mut lease).await;
+            let result = probe(lease.connection()).await;
             lease.end(result.as_ref().err());
             result
         })
