@@ -185,7 +185,25 @@ fn put_digits(text: &mut [u8], mut number: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use time::macros::datetime;
+
+    #[tokio::test]
+    async fn a_list_is_rendered_once_and_not_taken_for_one_at_its_address() {
+        let (last, renderings) = (LastRendering::default(), Cell::new(0));
+        for round in 1..=3 {
+            // Made where the one before was.
+            let list = Arc::new([round]);
+            for _ in 0..2 {
+                let render = async || {
+                    renderings.set(renderings.get() + 1);
+                    Rendering::json(&*list).map_err(ApiError::internal)
+                };
+                assert_eq!(last.of(&list, render).await.unwrap().body, format!("[{round}]\n"));
+            }
+            assert_eq!(renderings.get(), round);
+        }
+    }
 
     #[test]
     fn a_time_has_its_digits_where_rfc_3339_wants_them() {
