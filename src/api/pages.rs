@@ -159,6 +159,6 @@ impl SwaggerUi {
 fn yaml<T: OpenApi>(public_url: Option<PublicUrl>) -> Content {
     let document: serde_json::Value =
         serde_json::from_str(&openapi::json::<T>(public_url)).expect("it was made as JSON");
-    let yaml = serde_yaml::to_string(&document).expect("what has a JSON form has a YAML form");
+    let yaml = serde_saphyr::to_string(&document).expect("what has a JSON form has a YAML form");
     Content::new("application/yaml", yaml)
 }

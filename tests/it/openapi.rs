@@ -134,7 +134,7 @@ async fn the_document_is_served_as_json_and_as_yaml() {
     assert_eq!(response.text().await.unwrap(), api::document());
     let response = app.get("/openapi.yaml").await;
     assert_eq!(response.headers()["content-type"], "application/yaml");
-    let yaml: Value = serde_yaml::from_str(&response.text().await.unwrap()).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(yaml, document());
 }
 
