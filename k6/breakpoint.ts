@@ -1,5 +1,5 @@
 // What is the highest rate at which the objectives hold?
-// Good: a rate well above that of the busiest day; the summary names it, and what gave way first at the next one.
+// Pass: a rate well above that of the busiest day. The summary names it, and the first objective missed at the next rate.
 import exec from 'k6/execution';
 import type { Scenario, Threshold } from 'k6/options';
 import { iteration } from './lib/measures.ts';

@@ -1,5 +1,5 @@
-// Is each error that a client can cause the documented one (docs/errors.md), also while others are being served?
-// Good: status, code, `error: true`, media type and trace id of every answer are right, and the others notice nothing.
+// Is each error that a client can cause the documented one (docs/errors.md), even while other requests are served?
+// Pass: status, code, `error: true`, media type and trace id of every response are right; other requests are unaffected.
 import { check } from 'k6';
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';

@@ -1,5 +1,5 @@
-// Is every message that was acknowledged in the very next read, whoever reads, while others write?
-// Good: no stale read at all. One would mean that somewhere an old answer is kept: a cache, a replica that lags behind.
+// Is every acknowledged message in the very next read by any client, while others write?
+// Pass: no stale read. One would mean that an old response is kept somewhere: a cache, or a replica that lags behind.
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
 import * as chat from './lib/client.ts';
@@ -63,7 +63,7 @@ function has(messages: Message[], id: number): boolean {
 
 let newest = 0;
 
-// Whoever has seen a message never again gets a list that does not reach up to it.
+// A client that has seen a message never again gets a list that ends before it.
 export const read = iteration(() => {
   const list = chat.listMessages();
   if (list.status !== 200) return;

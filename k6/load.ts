@@ -1,5 +1,5 @@
-// Does the server hold its objectives under the load of an ordinary day?
-// Good: every threshold holds, and no request had to wait for a free client.
+// Does the server meet its objectives under normal load?
+// Pass: every threshold holds, and no request had to wait for a free client.
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
 import { optionsFor } from './lib/options.ts';

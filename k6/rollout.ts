@@ -1,5 +1,5 @@
-// Does anybody notice that something restarts: a rolling update, a pod that is deleted, a server that is replaced?
-// Good: no request fails, and each post that was acknowledged is in the database (which whoever restarts things counts).
+// Do clients notice a restart: a rolling update, a deleted pod, a replaced server?
+// Pass: no request fails, and each acknowledged post is in the database (the caller that restarts things counts them).
 import exec from 'k6/execution';
 import { Counter } from 'k6/metrics';
 import * as chat from './lib/client.ts';
@@ -16,7 +16,7 @@ const perSecond = rate(100);
 const lasting = duration('1m');
 const failed = new Counter('failed');
 
-// Here what could not be sent in time is the fault of whoever sends, unless it is much.
+// Iterations that k6 could not send in time are k6's own fault, unless there are many.
 const dropped = `count<=${Math.floor((perSecond * seconds(lasting)) / 100)}`;
 const thresholds = { failed: ['count==0'], dropped_iterations: [dropped], acknowledged: ['count>0'] };
 export const options = optionsFor({ rollout: constant(perSecond, lasting) }, thresholds);

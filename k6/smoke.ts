@@ -1,5 +1,5 @@
-// Does each thing that people do work at all, with nobody else there?
-// Good: every answer is the right one, and the objectives hold.
+// Does each operation work, without other load?
+// Pass: every response is right, and the objectives hold.
 import { check } from 'k6';
 import * as chat from './lib/client.ts';
 import { iteration } from './lib/measures.ts';
@@ -42,10 +42,10 @@ export default iteration(() => {
   check(chat.listUsers({ after: USER.slice(0, -1) }, unchanged), {
     'nothing new is 304': (it) => it.status === 304,
   });
-  const nobody = chat.postMessage({ text } as { user: string; text: string }, undefined, {
+  const withoutUser = chat.postMessage({ text } as { user: string; text: string }, undefined, {
     expected: [422],
   });
-  check(nobody, {
-    'a message of nobody is refused': (it) => it.status === 422 && it.text.includes('user_missing'),
+  check(withoutUser, {
+    'a message without a user is refused': (it) => it.status === 422 && it.text.includes('user_missing'),
   });
 });

@@ -1,5 +1,5 @@
-// Does anything wear out in time: do answers get slower, does the server's memory grow?
-// Good: p99 holds in each quarter of the run, which are shown beside each other, and memory did not grow.
+// Does anything degrade over time: do responses get slower, does the server's memory grow?
+// Pass: p99 holds in each quarter of the run (the summary compares them), and memory did not grow.
 import exec from 'k6/execution';
 import { Gauge } from 'k6/metrics';
 import { iteration } from './lib/measures.ts';
@@ -36,7 +36,7 @@ export const options = optionsFor(scenarios, {
   ...limits,
   ...Object.fromEntries(steady),
   server_memory_growth: [most],
-  // Memory that nobody has seen has not grown either.
+  // Memory that was not measured does not count as stable.
   server_memory_bytes: ['value>0'],
 });
 

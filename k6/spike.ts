@@ -1,5 +1,5 @@
-// What becomes of the server when, from one second to the next, many times as many people come, and go again?
-// Good: nobody fails, the spike is served within the objectives, and after it everything is as it was before.
+// What happens when the load suddenly multiplies, and then drops again?
+// Pass: no request fails, the objectives hold during the spike, and afterwards everything is as before.
 import { iteration } from './lib/measures.ts';
 import { objectives, of } from './lib/objectives.ts';
 import { optionsFor } from './lib/options.ts';

@@ -1,5 +1,5 @@
-// Does the server hold its objectives under twice the load of an ordinary day, on the way there and back?
-// Good: the same as for load, so there is room for a day that is not ordinary.
+// Does the server meet its objectives at twice the normal load, while the load rises and falls?
+// Pass: the same as for load, so there is headroom for a busy day.
 import { iteration } from './lib/measures.ts';
 import { objectives } from './lib/objectives.ts';
 import { optionsFor } from './lib/options.ts';

@@ -1,5 +1,5 @@
-// What becomes of everybody when far more clients come than the server takes (its setting MAX_CONNECTIONS)?
-// Good: who is in keeps being served as before, and everybody else is told 503 overloaded and when to come again.
+// What happens when there are far more clients than the server accepts (its setting MAX_CONNECTIONS)?
+// Pass: connected clients are served as before, and all others get 503 overloaded and Retry-After.
 import { check } from 'k6';
 import { Counter } from 'k6/metrics';
 import * as chat from './lib/client.ts';
@@ -43,7 +43,7 @@ export const options = optionsFor(scenarios, {
 
 export const handleSummary = summary('too-many-clients', ({ metrics }) => {
   const count = metrics['refused']?.values.count ?? 0;
-  return [line('told to come again', count ? `${count} times` : `nobody: is MAX_CONNECTIONS below ${everybody}?`), ''];
+  return [line('told to come again', count ? `${count} times` : `none: is MAX_CONNECTIONS below ${everybody}?`), ''];
 });
 
 export default iteration(everyday);

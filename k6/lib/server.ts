@@ -1,5 +1,5 @@
-// What the servers say about themselves, before a run and after it. Their answers are none of the load; that nobody answers,
-// or something else, makes the summary shorter, and no run fail.
+// Reads the servers' own numbers before and after a run. These requests are not part of the load; if they fail, the summary
+// is shorter, but the run does not fail.
 import http from 'k6/http';
 import type { Stats } from '../types/api.ts';
 import { OPERATIONS_URLS } from './settings.ts';

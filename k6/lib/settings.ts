@@ -19,7 +19,7 @@ export const TRACE_SAMPLED = number('TRACE_SAMPLED', 1);
 // How many of a hundred requests of the mixed workload are posts.
 export const POSTS_PERCENT = number('POSTS_PERCENT', 20);
 
-// Who posts. Whoever counts in the database afterwards gives each run a name of its own.
+// The user of the posts. To count a run's posts in the database, give each run its own name.
 export const USER = text('USER_NAME', 'k6');
 
 // Rates are requests, or what a script says, per second.

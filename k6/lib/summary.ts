@@ -73,7 +73,7 @@ export function line(name: string, value: string): string {
   return `  ${name.padEnd(18)} ${value}`;
 }
 
-// For whoever has only the log, such as that of a pod.
+// For readers who have only the log, such as a pod's.
 function brief(it: Report) {
   const { requests, failed, dropped, acknowledged } = it;
   const [p99_ms, max_ms] = [it.response_ms.p99, it.response_ms.max].map((ms) => Math.round(ms ?? 0));

@@ -36,7 +36,7 @@ export function ramping(from: number, to: number, duration: string, more: Partia
   return { ...steep, ...clients(to), ...more } as Scenario;
 }
 
-// A key for each post: no other one has it, in no other run either.
+// A unique key for each post, also across runs.
 export function key(): string {
   return `${USER}-${exec.vu.idInTest}-${exec.vu.iterationInInstance}-${Date.now()}-${Math.random()}`;
 }

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import troubles
 from servers import ROOT, Proxy, Server
 
-GOOD, BAD, NOBODY = 0, 99, 108
+GOOD, BAD, NO_SERVER = 0, 99, 108
 # As short and as gentle as they can be, for a machine that does other things too.
 LITTLE = {
     "smoke": {"DURATION": "5s"},
@@ -28,7 +28,7 @@ LITTLE = {
 
 
 class Scripts(unittest.TestCase):
-    """The terminal is what is looked at, as whoever runs them does."""
+    """Reads the terminal's output, as a user does."""
 
     def setUp(self) -> None:
         self.folder = Path(self.enterContext(TemporaryDirectory()))
@@ -118,7 +118,7 @@ class Scripts(unittest.TestCase):
         self.assertEqual(BAD, code, said)
         self.assertEqual(["server_memory_growth"], self.missed(said))
 
-    def test_memory_that_nobody_has_seen(self) -> None:
+    def test_memory_that_was_not_measured(self) -> None:
         server = self.server()
         page = self.proxy(server.operations, troubles.page)
         code, said = self.run_script("soak", server.url, page.url)
@@ -135,7 +135,7 @@ class Scripts(unittest.TestCase):
     def test_too_few_clients(self) -> None:
         code, said = self.run_script("too-many-clients", self.server().url)
         self.assertEqual((BAD, ["refused"]), (code, self.missed(said)), said)
-        self.assertIn("nobody: is MAX_CONNECTIONS below 100?", said)
+        self.assertIn("none: is MAX_CONNECTIONS below 100?", said)
 
     def test_too_many_clients_are_reset(self) -> None:
         code, said = self.run_script("too-many-clients", self.proxy(self.server().url, troubles.resetting).url)
@@ -172,7 +172,7 @@ class Scripts(unittest.TestCase):
         for script in LITTLE:
             with self.subTest(script):
                 code, said = self.run_script(script, "http://127.0.0.1:1", WAIT="0s")
-                self.assertEqual(NOBODY, code, said)
+                self.assertEqual(NO_SERVER, code, said)
                 self.assertEqual(1, len(said.splitlines()), said)
                 self.assertIn("http://127.0.0.1:1 cannot be reached (", said)
 
