@@ -1,7 +1,7 @@
 {{/*
-How many servers, or nothing where the autoscaler says so. A release that names a number would bring it back when it is
-rolled back to (Helm 3), or fail over it (Helm 4). But whoever alone has applied the field and leaves it out (Helm 4, the
-first time that the autoscaler is on) goes down to one server: then, what there is.
+The number of servers, or nothing if the autoscaler chooses it. A release with a number would restore it on rollback
+(Helm 3), or fail with a conflict (Helm 4). But if the field's only owner omits it (Helm 4, when the autoscaler is first
+turned on), Kubernetes scales to one server: in that case, the current number.
 */}}
 {{- define "chat-server.replicas" -}}
 {{- if not .Values.autoscaling.enabled }}

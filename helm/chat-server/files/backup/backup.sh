@@ -16,7 +16,7 @@ main() {
     dump="$BACKUP_DIR/$DB_NAME-$(date -u +%Y-%m-%dT%H-%M-%SZ).sql.gz"
     partial="$BACKUP_DIR/.partial-${HOSTNAME:-$$}-${dump##*/}"
     write "$@"
-    # Nobody finds a file under its real name that is not whole and on disk.
+    # A file gets its final name only when it is complete and on disk.
     sync -- "$partial"
     mv -- "$partial" "$dump"
     say "Backup written: ${dump##*/} with $made tables in $SECONDS s"
@@ -29,7 +29,7 @@ write() {
     local others table options=(--single-transaction --quick --no-tablespaces --hex-blob --default-character-set=utf8mb4)
     # MySQL's own mysqldump would write lines about replication that only root may load.
     if [[ $(mysqldump --help) == *set-gtid-purged* ]]; then options+=(--set-gtid-purged=OFF); fi
-    # What a restore keeps for undoing it is no part of a backup. Views and triggers of somebody's are none either,
+    # Excludes the tables that a restore keeps for undo, and any views and triggers that an operator has added,
     # because restore.sh could not load them beside the present ones.
     others=$(sql "select table_name from information_schema.tables where table_schema = database()
         and (table_type <> 'BASE TABLE' or table_name like 'restore\\_%')") ||

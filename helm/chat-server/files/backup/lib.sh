@@ -35,8 +35,8 @@ tables() {
         and table_type = 'BASE TABLE' and table_name ${2:-} like '${1//_/\\_}%' order by table_name"
 }
 
-# The dumps, oldest first: their names sort by time. Only whole names that backup.sh gives: a dump that somebody has
-# renamed, though only by a few letters, is theirs to keep.
+# The dumps, oldest first: their names sort by time. Only exact names that backup.sh gives: a dump that an
+# operator has renamed, even slightly, is kept.
 list_dumps() {
     local file name="^$DB_NAME-[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(-[0-9]{2}){2}Z\\.sql\\.gz$"
     dumps=()
@@ -45,7 +45,7 @@ list_dumps() {
     done
 }
 
-# With those that somebody has renamed or brought.
+# Includes dumps that an operator has renamed or copied in.
 show_dumps() {
     local file
     say "Dumps in $BACKUP_DIR, $(df -h --output=avail "$BACKUP_DIR" | tail -n 1 | tr -d ' ') free:"

@@ -23,7 +23,7 @@ main() {
     prepare_client
     wait_for_servers
     load
-    # Somebody, or a tool that keeps things as they are written down, may have started them again meanwhile.
+    # An operator or a GitOps tool may have started them again meanwhile.
     wait_for_servers
     exchange
     report
@@ -63,7 +63,7 @@ load() {
     # Each statement of a dump begins a line, and line breaks in texts are escaped, so no text is taken for one.
     gzip -dc -- "$dump" | LC_ALL=C sed -E \
         "s/^((DROP TABLE IF EXISTS|CREATE TABLE|LOCK TABLES|INSERT INTO|\/\*!40000 ALTER TABLE) \`)/\1$new/" |
-        sql || fail "loading failed, see the lines above. The database is as it was; running this again begins anew."
+        sql || fail "loading failed, see the lines above. The database is unchanged; run this again to start over."
     names "$new"
     count=${#names[@]}
     ((count == whole)) || fail "loaded $count of $whole tables. The database is as it was."
@@ -98,7 +98,7 @@ report() {
     done
     say "Start the servers again."
     if [[ $forget ]]; then
-        say "What was there before is kept. When nobody needs it: drop table $forget;"
+        say "The previous tables are kept. To delete them: drop table $forget;"
         say "To go back to it, with the servers stopped: rename table $(joined "${undo[@]}");"
     fi
 }
