@@ -59,7 +59,7 @@ ready() { kube rollout status "deployment/$name" --timeout 3m >/dev/null; }
 
 # How many messages of a user the database holds.
 stored() {
-  # shellcheck disable=SC2016 # it is the container's shell that shall read the password
+  # shellcheck disable=SC2016 # the container's shell must read the password
   kube exec "$name-mysql-0" --container mysql -- bash -c \
     'MYSQL_PWD=$(cat "$MYSQL_ROOT_PASSWORD_FILE") mysql --user=root --batch --skip-column-names --execute="$1" "$MYSQL_DATABASE"' \
     -- "select count(*) from messages where user = '$1'"
@@ -85,7 +85,7 @@ under_load() {
   in_database=$(stored "$user")
   fact "$result, stored: $in_database$([ ! -e "$work/usage" ] || cat "$work/usage")"
   rm -f "$work/usage"
-  # What could not be sent in time is the fault of whoever sends; a hundredth of it makes the load no other one.
+  # Iterations that k6 could not send in time are k6's fault; up to one per cent does not change the load.
   if [ "$(number failed)" -gt 0 ] || [ "$(number acknowledged)" -ne "$in_database" ] ||
     [ $(($(number dropped) * 100)) -gt "$(number requests)" ]; then
     say "   $result, stored: $in_database"
