@@ -168,7 +168,7 @@ class Scripts(unittest.TestCase):
         self.assertRegex(said, r"[1-9]\d* × no answer: no_answer")
         self.assertRegex(said, "connected clients +not asked: .*refused")
 
-    def test_nobody_there(self) -> None:
+    def test_no_server_there(self) -> None:
         for script in LITTLE:
             with self.subTest(script):
                 code, said = self.run_script(script, "http://127.0.0.1:1", WAIT="0s")
