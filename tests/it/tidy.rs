@@ -13,13 +13,14 @@ pub fn text(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+/// The files of a folder and of its folders, with any ending if it is empty.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path, ending));
-        } else if path.extension().is_some_and(|it| it == ending) {
+        } else if ending.is_empty() || path.extension().is_some_and(|it| it == ending) {
             found.push(path);
         }
     }
@@ -212,4 +213,68 @@ fn the_chart_has_a_value_for_every_setting() {
         let found = named.iter().any(|name| template.contains(name));
         assert!(found, "the chart leaves out {setting}");
     }
+}
+
+/// Where people read. `src`, `tests/it` and `bench` are not clean yet.
+const FOLDERS: [&str; 8] =
+    [".github", "deploy", "docs", "helm", "k6", "migrations", "tests/databases", "tests/e2e"];
+/// Begins the paths that are not checked: results of measurements, what is not clean yet, and
+/// a migration, whose checksum is stored.
+const UNCHECKED: [&str; 4] =
+    ["docs/performance", "docs/capacity", "ARCHITECTURE.md", "migrations/sqlite/0001_messages.sql"];
+/// Words of a translation. Plain English names the client, the operator, another session …
+const FORBIDDEN: [&str; 9] =
+    ["nobody", "somebody", "whoever", "anew", "shall", "mends", "of ours", "has it", "told so"];
+
+/// The text files of the root and of `FOLDERS`, with their paths from the root.
+fn read_by_people() -> Vec<(String, String)> {
+    let root = root();
+    let mut paths: Vec<PathBuf> = FOLDERS.iter().flat_map(|it| files(&root.join(it), "")).collect();
+    let top = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    paths.extend(top.filter(|path| path.extension().is_some_and(|it| it == "md")));
+    let name = |path: &Path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+    let texts = paths.iter().filter_map(|it| Some((name(it), std::fs::read_to_string(it).ok()?)));
+    let other = |path: &str| path.contains("node_modules") || path.ends_with("LICENSE");
+    texts
+        .filter(|(path, _)| !UNCHECKED.iter().any(|it| path.starts_with(it)) && !other(path))
+        .collect()
+}
+
+fn has_words(line: &str, words: &str) -> bool {
+    let outside = |it: Option<char>| it.is_none_or(|it| !it.is_alphanumeric());
+    line.match_indices(words).any(|(at, _)| {
+        outside(line[..at].chars().next_back()) && outside(line[at + words.len()..].chars().next())
+    })
+}
+
+#[test]
+fn people_read_plain_english() {
+    let texts = read_by_people();
+    assert!(texts.len() > 100, "{}", texts.len());
+    let mut found = Vec::new();
+    for (path, text) in texts {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.to_lowercase();
+            let words = FORBIDDEN.iter().filter(|words| has_words(&line, words));
+            found.extend(words.map(|words| format!("{path}:{}: {words}", number + 1)));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn markdown_is_no_wider_than_120_columns() {
+    let mut found = Vec::new();
+    for (path, text) in read_by_people().iter().filter(|(path, _)| path.ends_with(".md")) {
+        let mut is_code = false;
+        for (number, line) in text.lines().enumerate() {
+            is_code ^= line.trim_start().starts_with("```");
+            let one_link = line.starts_with('[') && line.matches("](").count() < 2;
+            let may_be_wide = is_code || one_link || line.starts_with(['|', '`']);
+            if !may_be_wide && !line.starts_with("    ") && line.chars().count() > 120 {
+                found.push(format!("{path}:{}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
