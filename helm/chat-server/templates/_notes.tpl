@@ -9,9 +9,9 @@
 {{- if eq .Values.database.type "sqlite" }}
   SQLite on the volume claim {{ .Values.sqlite.existingClaim | default (include "chat-server.fullname" .) }}
 {{- else if eq .Values.database.type "external" }}
-  yours; its URL is in the key {{ .Values.externalDatabase.urlKey }} of the Secret {{ .Values.externalDatabase.existingSecret }}
+  an external one; its URL is in the key {{ .Values.externalDatabase.urlKey }} of the Secret {{ .Values.externalDatabase.existingSecret }}
 {{- if and .Values.networkPolicy.enabled (not .Values.externalDatabase.cidrs) }}
-  The servers' NetworkPolicy opens {{ len .Values.externalDatabase.ports | eq 1 | ternary "port" "ports" }} {{ join ", " .Values.externalDatabase.ports }} of every address to them, since externalDatabase.cidrs is
+  The servers' NetworkPolicy opens {{ len .Values.externalDatabase.ports | eq 1 | ternary "port" "ports" }} {{ join ", " .Values.externalDatabase.ports }} on all addresses, because externalDatabase.cidrs is
   empty; set it to the addresses of the database.
 {{- end }}
 {{- else }}
@@ -24,17 +24,17 @@
 {{- if eq .Values.database.type "mysql" }}
 {{- include "chat-server.notes.password" . }}
 {{- if .Values.mysql.persistence.enabled }}
-- MySQL is a single pod. While it restarts, requests are answered with 503, or refused once no server is ready; nothing
-  that was acknowledged is lost.
-  Where that is too little, use a database with replicas by database.type=external.
+- MySQL is a single pod. While it restarts, requests get 503, or are refused once no server is ready; no acknowledged
+  message is lost.
+  For higher availability, use a replicated database with database.type=external.
 {{- else }}
-- mysql.persistence.enabled is false: all messages are lost when the pod of MySQL goes.
+- mysql.persistence.enabled is false: all messages are lost when MySQL's pod is deleted.
 {{- end }}
 {{- else if eq .Values.database.type "sqlite" }}
-- SQLite has one server: an upgrade or a drain of its node interrupts the service for some seconds.
+- SQLite allows only one server: an upgrade or a drain of its node interrupts the service for some seconds.
 {{- end }}
 {{- if not .Values.networkPolicy.enabled }}
-- networkPolicy.enabled is false: every pod of the cluster reaches the operations port.
+- networkPolicy.enabled is false: every pod in the cluster can reach the operations port.
 {{- end }}
 {{- end }}
 
@@ -45,8 +45,8 @@
 {{- $cluster := or (lookup "v1" "ServiceAccount" (include "chat-server.namespace" .) "default") (lookup "v1" "Namespace" "" "default") }}
 {{- $missing := not (lookup "v1" "Secret" (include "chat-server.namespace" .) $name) }}
 {{- if and $missing (or $auth.existingSecret (not $cluster)) (not $auth.password) }}
-- No Secret {{ $name }} was seen, and this release does not make it{{ if not $auth.existingSecret }} where it cannot see the cluster: its passwords
-  would change with each rendering{{ end }}. The pods wait until it is there. Once, unless you have it:
+- No Secret {{ $name }} was found, and this release does not create it{{ if not $auth.existingSecret }} without access to the cluster: its passwords
+  would change with each rendering{{ end }}. The pods wait until it exists. Create it once:
   kubectl -n {{ include "chat-server.namespace" . }} create secret generic {{ $name }} \
     --from-literal={{ $auth.passwordKey }}="$(openssl rand -hex 24)" --from-literal={{ $auth.rootPasswordKey }}="$(openssl rand -hex 24)"
 {{- end }}
