@@ -39,7 +39,7 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --quiet --test it -- tidy openapi::the_committed docs k6 objectives monitoring
-	python3 -m unittest discover --quiet --start-directory bench/tests --top-level-directory bench
+	bench/check
 	deploy/observability/check
 	.github/check
 	deploy/kubernetes/check
@@ -50,12 +50,8 @@ check: rust ## Check format, lints, dependencies and the committed OpenAPI docum
 	else echo "cargo-deny is not installed: dependencies not checked (cargo install --locked cargo-deny)"; fi
 
 .PHONY: bench
-bench: rust ## Measure the server against its peers, about two hours; writes docs/performance.md
+bench: rust ## Measure the server against its peers, about two hours; writes docs/performance/results.md
 	bench/run all
-
-.PHONY: capacity
-capacity: rust ## Measure what 1, 2 and 3 servers can do and what requests cost, 70 minutes; writes docs/capacity.md
-	bench/capacity all
 
 .PHONY: observe
 observe: ## Start it with MySQL, Prometheus, Grafana and Jaeger in containers

@@ -15,7 +15,7 @@ from chat_bench.watch import Watch
 
 MIB = 1 << 20
 # What is measured: with all that the machine has, and with less.
-NOBODY, SERVERS, MYSQL = "nobody limited", "servers limited", "MySQL limited"
+UNLIMITED, SERVERS, MYSQL = "no limits", "servers limited", "MySQL limited"
 STEPS_MAX = 20
 WARM_UP_SECONDS = 10
 MORE_SECONDS = 120  # What a run may take beside its load.
@@ -109,7 +109,7 @@ def steps_of(setting: Setting, watch: Watch, found: Any, seconds: int) -> list[S
 def _start(stack: ExitStack, setting: Setting) -> tuple[MySql, list[Server]]:
     """MySQL and the servers, within their limits."""
 
-    # Entered before the processes, since a group can go only when nobody is in it.
+    # Entered before the processes, since a group can be removed only when it is empty.
     def quota(name: str, cpus: float | None) -> Quota | None:
         return stack.enter_context(closing(Quota(name, cpus))) if cpus else None
 

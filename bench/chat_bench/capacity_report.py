@@ -1,22 +1,21 @@
-"""Writes the numbers in docs/capacity.md; the text around them stays."""
+"""Writes docs/capacity/results.md."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chat_bench import places, scaling, tables
-from chat_bench.capacity import MYSQL, NOBODY, SERVERS, Climb, Step
+from chat_bench import places, tables
+from chat_bench.capacity import MYSQL, UNLIMITED, SERVERS, Climb, Step
 from chat_bench.report import folded, insert
 from chat_bench.tables import table
 from chat_bench.trouble import Trouble
 
-PAGE = places.DOCS / "capacity.md"
 NONE = "–"
 
 
 def write(found: dict[str, Any]) -> None:
     """Replaces what is between the markers."""
-    PAGE.write_text(insert(PAGE.read_text(), "\n\n".join(filter(None, body(found)))))
-    print(f"Wrote {PAGE.relative_to(places.ROOT)}")
+    places.CAPACITY.write_text(insert(places.CAPACITY.read_text(), "\n\n".join(filter(None, body(found)))))
+    print(f"Wrote {places.CAPACITY.relative_to(places.ROOT)}")
 
 
 def body(found: dict[str, Any]) -> Iterator[str]:
@@ -28,7 +27,7 @@ def body(found: dict[str, Any]) -> Iterator[str]:
     yield where(found, climbs)
     yield highest(runs)
     yield cost(runs)
-    yield laws(runs)
+    yield "\n\n".join(filter(None, (added(name, runs) for name in (SERVERS, MYSQL))))
     if "soak" in found:
         yield soak(found["soak"])
 
@@ -44,7 +43,7 @@ def where(found: dict[str, Any], climbs: Sequence[Climb]) -> str:
     described = tables.machine(found["machine"], {}, climbs[0].mysql)
     stolen = max(it.stolen for it in climbs)
     took = f"The machine's host took {stolen:.1%} of its processors at most, on average of a climb."
-    return f"### Where\n\n{described}\n\n`make capacity`: {'; '.join(when)}. {took}"
+    return f"## Where\n\n{described}\n\n`bench/capacity all`: {'; '.join(when)}. {took}"
 
 
 def best(run: Sequence[Step]) -> Step | None:
@@ -77,16 +76,16 @@ def highest(runs: Sequence[Sequence[Step]]) -> str:
         "", "servers", "requests/s", "p99", "p99 inside, worst 5 s", "CPUs: servers", "MySQL",
         "k6", "idle", "not held", "gave way",
     ]  # fmt: skip
-    return "### The highest rates that hold the objectives\n\n" + table(header, rows)
+    return "## The highest rates that hold the objectives\n\n" + table(header, rows)
 
 
 def cost(runs: Sequence[Sequence[Step]]) -> str:
     """What requests cost, rate by rate."""
-    free = [it for run in runs for it in run if it.name == NOBODY]
-    limited = [it for run in runs for it in run if it.name != NOBODY]
+    free = [it for run in runs for it in run if it.name == UNLIMITED]
+    limited = [it for run in runs for it in run if it.name != UNLIMITED]
     return "\n\n".join([
-        "### What 1,000 requests cost",
-        "Nobody limited. CPU in seconds, memory in MiB.",
+        "## What 1,000 requests cost",
+        "No limits. CPU in seconds, memory in MiB.",
         cost_table(free),
         folded("With servers or MySQL limited", cost_table(limited)),
     ])  # fmt: skip
@@ -126,38 +125,12 @@ def sent(it: Step) -> bool:
     return it.requests >= 0.95 * it.rate
 
 
-def laws(runs: Sequence[Sequence[Step]]) -> str:
-    """How costs grow with the rate, and throughput with servers."""
-    rows = []
-    for run in runs:
-        fitted = [it for it in run if it.name == NOBODY and sent(it)]
-        if len(fitted) >= 3:
-            rates = [it.requests / 1000 for it in fitted]
-            used = [[it.servers_cpus for it in fitted], [it.mysql_cpus for it in fitted]]
-            fits = [scaling.power(rates, cpus) for cpus in used]
-            rows.append([
-                str(run[0].servers), f"{fitted[0].rate:,}–{fitted[-1].rate:,}",
-                *(f"{fit.factor:.2f} × (rate / 1,000)^{fit.exponent:.2f}" for fit in fits),
-            ])  # fmt: skip
-    header = ["servers", "requests/s", "CPUs of all servers", "CPUs of MySQL"]
-    parts = ["### Laws", table(header, rows), *(added(name, runs) for name in (SERVERS, MYSQL))]
-    return "\n\n".join(filter(None, parts))
-
-
 def added(name: str, runs: Sequence[Sequence[Step]]) -> str:
-    """What more servers bring. Where they bring less than nothing, there is no law to fit."""
+    """What more servers bring."""
     of = [run for run in runs if run[0].name == name]
     found = [(run[0].servers, it.rate) for run in of if (it := best(run))]
-    if len(found) < 2 or found[0][0] != 1:
-        return ""
     shown = ", ".join(f"{n}: {rate:,}" for n, rate in found)
-    start = f"Requests a second by servers, {name}: {shown}."
-    if found[-1][1] < found[0][1]:
-        return start
-    law = scaling.universal(*zip(*found, strict=True))
-    fitted = ", ".join(f"{law(n):,.0f}" for n, _ in found)
-    lost = f"contention {law.contention:.3f} and crosstalk {law.crosstalk:.3f}"
-    return f"{start} The universal scalability law with {lost} gives {fitted}."
+    return f"Requests a second by servers, {name}: {shown}." if len(found) > 1 else ""
 
 
 def soak(it: dict[str, Any]) -> str:
@@ -172,7 +145,7 @@ def soak(it: dict[str, Any]) -> str:
     ]  # fmt: skip
     header = ["quarter", "p50", "p99", "CPUs: server", "MySQL", "k6", "MiB: server", "MySQL"]
     return (
-        f"### Soak\n\n{it['rate']:,} requests a second for {it['seconds'] // 60} minutes, "
+        f"## Soak\n\n{it['rate']:,} requests a second for {it['seconds'] // 60} minutes, "
         f"{it['date']}, commit `{it['commit']}`, {'passed' if it['passed'] else 'FAILED'}: "
         f"{it['requests']:,} requests, {it['failed']} failed, {it['dropped']} dropped. "
         f"{it['messages']:,} messages were in MySQL then, of {it['bytes_each']:.0f} bytes each "

@@ -62,7 +62,7 @@ class Client:
 
 
 def free_port() -> int:
-    """One on which nobody listens; another each time, so that nothing of the last server is met."""
+    """A port without a listener, another one each time, so that no old connection is left on it."""
     return next(port for port in random.sample(_PORTS, len(_PORTS)) if _is_free(port))
 
 

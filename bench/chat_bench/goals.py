@@ -4,10 +4,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chat_bench import charts_more
-from chat_bench.layout import CONNECTIONS, DATABASES, TITLES
 from chat_bench.peers import CEILING, OURS
-from chat_bench.samples import Samples, peers_of, section
+from chat_bench.samples import (
+    CONNECTIONS,
+    DATABASES,
+    GROWTH_TITLES,
+    TITLES,
+    Samples,
+    peers_of,
+    section,
+    relative,
+    sizes,
+)
 from chat_bench.stats import duration, memory, short, times
 
 KIB = 1024
@@ -75,10 +83,10 @@ def _latency(samples: Samples, database: str) -> Iterator[Goal]:
 
 def _growth(samples: Samples, database: str) -> Iterator[Goal]:
     for workload in samples.distinct("workload"):
-        line = charts_more.relative(samples.where(variant=OURS, workload=workload))
+        line = relative(samples.where(variant=OURS, workload=workload))
         if line and line[-1] and len([value for value in line if value]) > 1:
-            messages, users = charts_more.sizes(samples)[-1]
-            title = charts_more.GROWTH_TITLES[workload]
+            messages, users = sizes(samples)[-1]
+            title = GROWTH_TITLES[workload]
             history = f"{short(messages)} messages of {short(users)} users on {database}"
             what = f"{title}, {history}: throughput, of a small database’s"
             yield Goal(what, 0.95, 1.0, line[-1])

@@ -48,7 +48,7 @@ class Sample:
     stolen: float
 
     def row(self, **where: object) -> dict[str, object]:
-        """As results.json has it, with what was measured in front."""
+        """In the form of results.json, with the measured fields first."""
         return {**where, **asdict(self)}
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ START_SECONDS = 900  # The first start ever fetches MySQL.
 QUERY_SECONDS = 300
 SETTLE_SECONDS = 120
 
-# What makes a commit durable. A server that has it otherwise would win by cheating.
+# What makes a commit durable. A server with other settings would have an unfair advantage.
 DURABILITY = {"innodb_flush_log_at_trx_commit": "1", "sync_binlog": "1", "log_bin": "1"}
 
 # Rows that one statement of `fill` adds, so that neither undo log nor silence gets too long.

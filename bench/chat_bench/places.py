@@ -17,5 +17,6 @@ RESULTS = TARGET / "results.json"
 QUICK_RESULTS = TARGET / "quick.json"
 
 DOCS = ROOT / "docs"
-REPORT = DOCS / "performance.md"
 CHARTS = DOCS / "performance"
+REPORT = CHARTS / "results.md"
+CAPACITY = DOCS / "capacity" / "results.md"

@@ -1,4 +1,4 @@
-"""Tells whoever waits what is going on and how long it still takes."""
+"""Prints the progress and the remaining time."""
 
 import time
 

@@ -1,18 +1,17 @@
-"""Writes docs/performance.md and its charts from what was measured; text around it stays."""
+"""Writes docs/performance/results.md and its charts from what was measured."""
 
 from collections.abc import Iterator
 from typing import Any
 
-from chat_bench import charts_compare, charts_more, goals, places, tables
-from chat_bench.layout import DATABASES, under_load
+from chat_bench import charts, goals, places, tables
+from chat_bench.charts import Chart
 from chat_bench.measure import STOLEN_MAX, TRIES_MAX
 from chat_bench.peers import CEILING, OURS
-from chat_bench.samples import Samples, peers_of, section
+from chat_bench.samples import DATABASES, Samples, peers_of, section, under_load
 from chat_bench.stats import clock, rounded, times
-from chat_bench.svg import Canvas
 from chat_bench.trouble import Trouble
 
-HELP = "write docs/performance.md and its charts from the results"
+HELP = "write docs/performance/results.md and its charts from the results"
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
@@ -20,15 +19,15 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 def write(results: dict[str, Any]) -> None:
     """Replaces what is between the markers, and all charts."""
     text = places.REPORT.read_text()
-    charts: dict[str, Canvas] = {}
-    written = "\n\n".join(filter(None, body(results, charts)))
+    drawn: dict[str, Chart] = {}
+    written = "\n\n".join(filter(None, body(results, drawn)))
     places.REPORT.write_text(insert(text, written))
     places.CHARTS.mkdir(exist_ok=True)
     for old in places.CHARTS.glob("*.svg"):
         old.unlink()
-    for name, canvas in charts.items():
-        (places.CHARTS / f"{name}.svg").write_text(canvas.render())
-    print(f"Wrote {places.REPORT.relative_to(places.ROOT)} and {len(charts)} charts\n")
+    for name, it in drawn.items():
+        (places.CHARTS / f"{name}.svg").write_text(it.svg())
+    print(f"Wrote {places.REPORT.relative_to(places.ROOT)} and {len(drawn)} charts\n")
     for goal in goals.all_goals(results):
         measured, least = goal.unit(goal.measured), goal.limit(goal.least)
         print(f"{goal.verdict:>9}  {measured:>8}  ({least})  {goal.what}")
@@ -43,24 +42,24 @@ def insert(text: str, body: str) -> str:
     return f"{before}{BEGIN}\n{body}\n{END}{after}"
 
 
-def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
-    """The parts of the report; puts the charts that it shows into `charts`."""
+def body(results: dict[str, Any], drawn: dict[str, Chart]) -> Iterator[str]:
+    """The parts of the report; puts the charts that it shows into `drawn`."""
     if not results:
         raise Trouble("Nothing was measured yet: bench/run --help")
 
-    def chart(name: str, canvas: Canvas) -> str:
-        charts[name] = canvas
-        return f"![{canvas.title}]({places.CHARTS.name}/{name}.svg)"
+    def chart(name: str, it: Chart) -> str:
+        drawn[name] = it
+        return f"![{it.title}]({name}.svg)"
 
     compared = _sections(results, "compare")
     yield "\n".join(f"> ⚠ {warning}\n>" for warning in warnings(results)).removesuffix("\n>")
     for database, samples in compared.items():
         yield summary(*under_load(samples), database)
     for heading, draw in (
-        ("Throughput", charts_compare.throughput),
-        ("Latency under load", charts_compare.tails),
-        ("Processor time", charts_compare.cost),
-        ("Connections", charts_compare.scaling),
+        ("Throughput", charts.throughput),
+        ("Latency under load", charts.tails),
+        ("Processor time", charts.cost),
+        ("Connections", charts.scaling),
     ):
         if compared:
             yield f"## {heading}"
@@ -70,17 +69,17 @@ def body(results: dict[str, Any], charts: dict[str, Canvas]) -> Iterator[str]:
         yield folded(f"All numbers on {DATABASES[database]}", tables.comparison(samples, database))
     if latency := _sections(results, "latency"):
         yield "## A lone client"
-        yield chart("latency", charts_more.latency(latency))
+        yield chart("latency", charts.latency(latency))
         yield folded("Numbers", tables.latency(latency))
     if growth := _sections(results, "growth"):
         yield "## A long history"
-        yield chart("growth", charts_more.growth(growth))
+        yield chart("growth", charts.growth(growth))
         for database, samples in growth.items():
             yield folded(f"Numbers on {DATABASES[database]}", tables.growth(samples))
     for database, samples in _sections(results, "connections").items():
         yield f"## Ten thousand connections on {DATABASES[database]}"
         active = results["connections"][database]["settings"]["active"]
-        yield chart(f"connections-{database}", charts_more.connections(samples, active))
+        yield chart(f"connections-{database}", charts.connections(samples, active))
         yield folded("Numbers", tables.connections(samples))
     if start := section(results, "start", "sqlite").rows:
         yield "## Start\n\n" + tables.start(Samples(start))

@@ -9,6 +9,20 @@ from chat_bench.stats import Spread, paired, spread
 
 Row = Mapping[str, Any]
 
+# Enough load for the fast paths to matter, and not yet too much for the others.
+CONNECTIONS = 256
+
+TITLES = {
+    "read": "GET /messages",
+    "post": "POST /message",
+    "mixed": "9 reads to 1 post",
+    "users": "GET /users",
+}
+GROWTH_TITLES = {**TITLES, "post": "POST by 10 users", "post-any": "POST by any user"}
+DATABASES = {"mysql": "MySQL", "sqlite": "SQLite"}
+
+FULL_PAGE_USERS = 1000
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -62,3 +76,30 @@ def section(results: Mapping[str, Any], command: str, database: str) -> Samples:
 def peers_of(samples: Samples) -> list[str]:
     """Whom we compare with: all but us and the ceiling."""
     return [name for name in samples.variants() if name not in (OURS, CEILING)]
+
+
+def under_load(samples: Samples) -> tuple[Samples, int]:
+    """The part of a comparison that most charts show, and its number of connections.
+
+    A short trial may have left out the usual number; then it is the largest that was measured.
+    """
+    measured = samples.distinct("connections")
+    connections = CONNECTIONS if CONNECTIONS in measured else max(measured)
+    return samples.where(connections=connections), connections
+
+
+def sizes(samples: Samples) -> list[tuple[int, int]]:
+    """Messages and users of each step of growth."""
+    return sorted({(row["messages"], row["users"]) for row in samples.rows})
+
+
+def relative(samples: Samples) -> list[float | None]:
+    """Throughput of one variant and workload at each size, relative to the first full pages."""
+    found = [samples.where(messages=m, users=u).spread("rps") for m, u in sizes(samples)]
+    users = "users" in samples.distinct("workload")
+    full = [
+        spread.median if spread and (not users or size[1] >= FULL_PAGE_USERS) else None
+        for size, spread in zip(sizes(samples), found, strict=True)
+    ]
+    base = next((value for value in full if value), None)
+    return [value / base if value and base else None for value in full]

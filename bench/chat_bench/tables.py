@@ -4,11 +4,9 @@ from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
-from chat_bench import charts_more
 from chat_bench.goals import Goal
-from chat_bench.layout import DATABASES, TITLES
 from chat_bench.peers import CEILING, OURS
-from chat_bench.samples import Samples
+from chat_bench.samples import DATABASES, TITLES, Samples, relative, sizes
 from chat_bench.stats import Spread, brief, duration, memory, rounded, times
 
 NONE = "–"
@@ -101,7 +99,7 @@ def latency(by_database: dict[str, Samples]) -> str:
 def growth(samples: Samples) -> str:
     """Throughput and tail for each size."""
     rows = []
-    for messages, users in charts_more.sizes(samples):
+    for messages, users in sizes(samples):
         at = samples.where(messages=messages, users=users)
         for workload, variant in product(at.distinct("workload"), at.variants()):
             of = at.where(workload=workload, variant=variant)

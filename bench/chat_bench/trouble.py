@@ -23,6 +23,6 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def shout(problem: str) -> None:
-    """Says something so that nobody reads over it."""
+    """Prints a message that stands out."""
     bold, plain = ("\033[1;31m", "\033[0m") if sys.stdout.isatty() else ("", "")
     print(f"\n{bold}!! {problem}{plain}\n", flush=True)

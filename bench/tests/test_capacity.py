@@ -36,24 +36,18 @@ class Report(unittest.TestCase):
 
     def test_costs_are_for_a_thousand_requests(self) -> None:
         not_sent = replace(at(1, 400, held=False, dropped=3000), requests=200.0)
-        shown = capacity_report.cost([[replace(STEP, name="nobody limited"), not_sent]])
+        shown = capacity_report.cost([[replace(STEP, name="no limits"), not_sent]])
         costs = "| 1 | 100 | 3.0 ms | 20 ms | 0.500 | 1.000 | 2.000 | 20 | 400 | 0 | ✓ |"
         self.assertIn(costs, shown)
         self.assertIn("| – | – | – | 20 | 400 | 3,000 | ✗ |", shown)
 
-    def test_the_laws_are_those_of_the_numbers(self) -> None:
-        run = [
-            at(1, rate, servers_cpus=0.1 * (rate / 1000) ** 0.5, mysql_cpus=0.0003 * rate)
-            for rate in (100, 400, 900)
-        ]
-        free = [replace(it, name="nobody limited") for it in run]
-        not_sent = replace(free[0], rate=1200, requests=600.0, servers_cpus=5.0)
-        less = [[replace(it, name="MySQL limited")] for it in (at(1, 300), at(2, 200))]
-        shown = capacity_report.laws([[*free, not_sent], run, [at(2, 1800)], *less])
-        self.assertIn("| 0.10 × (rate / 1,000)^0.50 | 0.30 × (rate / 1,000)^1.00 |", shown)
-        self.assertIn("servers limited: 1: 900, 2: 1,800. The universal", shown)
-        self.assertIn("contention 0.000 and crosstalk 0.000 gives 900, 1,800.", shown)
-        self.assertTrue(shown.endswith("MySQL limited: 1: 300, 2: 200."))
+    def test_what_more_servers_bring_is_told_where_there_are_several(self) -> None:
+        runs = [[at(1, 900)], [at(2, 1800)]]
+        self.assertEqual(
+            "Requests a second by servers, servers limited: 1: 900, 2: 1,800.",
+            capacity_report.added("servers limited", runs),
+        )
+        self.assertEqual("", capacity_report.added("servers limited", runs[:1]))
 
     def test_results_survive_their_file_and_differences_are_told(self) -> None:
         climb = Climb("abc", "2026-01-01", 15, 0.0, {"version": "8"}, [STEP])

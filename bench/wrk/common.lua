@@ -5,7 +5,7 @@
 local texts = {
    "hello", "good morning everyone", "who has the notes of yesterday?", "on my way",
    "the deploy is through, have a look at the dashboard when you find the time",
-   "+1", "could somebody review the change before lunch? it is a short one, two files",
+   "+1", "could you please review my change before lunch? it is a short one, two files",
    "thanks!", "see you tomorrow", "that is what I thought as well, let us try it",
 }
 

@@ -55,7 +55,7 @@ class Pool:
             yield connection
             usable = connection
         finally:
-            # After an error nobody knows what a connection is in the middle of.
+            # After an error the state of the connection is unknown.
             if connection and not usable:
                 connection.close()
             self._idle.put(usable)
