@@ -110,14 +110,21 @@ impl<T> LastRendering<T> {
         shared: &Arc<T>,
         render: impl FnOnce() -> F,
     ) -> Result<Rendering, ApiError> {
-        let rendering = {
-            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.0.as_ptr() != Arc::as_ptr(shared) {
-                *last = (Arc::downgrade(shared), Arc::default());
-            }
-            Arc::clone(&last.1)
+        let cell = match self.known(shared) {
+            Ok(rendering) => return Ok(rendering),
+            Err(cell) => cell,
         };
-        rendering.get_or_try_init(render).await.cloned()
+        // Boxed, so that the many requests that find a rendering have no room for it.
+        Box::pin(async move { cell.get_or_try_init(render).await.cloned() }).await
+    }
+
+    /// The rendering, or else the cell for it.
+    fn known(&self, shared: &Arc<T>) -> Result<Rendering, Arc<OnceCell<Rendering>>> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0.as_ptr() != Arc::as_ptr(shared) {
+            *last = (Arc::downgrade(shared), Arc::default());
+        }
+        last.1.get().cloned().ok_or_else(|| Arc::clone(&last.1))
     }
 }
 
