@@ -1,4 +1,4 @@
-//! What handlers fail with, and the one shape of an error's body.
+//! The error type of handlers, and the problem body that every error response has.
 
 use super::codes::Code;
 use crate::store::StoreError;
@@ -12,56 +12,56 @@ use poem_openapi::{Object, error::ContentTypeError};
 use serde::Serialize;
 use std::fmt;
 
-/// Where the codes are explained; an error's `type` is this and the code.
+/// The page that explains the codes. An error's `type` is this URL followed by the code.
 pub const ERROR_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/errors.md#");
 
-/// When a client may try again after a 503, in seconds. Most troubles are over within one.
+/// How long a client should wait after a 503, in seconds. Most faults last no longer.
 const RETRY_AFTER_SECONDS: u16 = 1;
 
-/// One thing that is wrong with one field.
+/// One invalid field.
 #[derive(Clone, Debug, PartialEq, Eq, Object, Serialize)]
 pub struct FieldError {
-    /// The member of the body or the parameter.
+    /// The member of the body, or the name of the parameter.
     pub field: String,
-    /// What is wrong with it, stable.
+    /// A stable code for the error.
     pub code: String,
-    /// The same for people.
+    /// A description for humans.
     pub detail: String,
 }
 
-/// An error, as RFC 9457 (Problem Details) has it.
+/// An error in the format of RFC 9457 (Problem Details).
 #[derive(Clone, Debug, PartialEq, Eq, Object, Serialize)]
 pub struct Problem {
-    /// A page about this kind of error.
+    /// The URL of a page that explains this error.
     #[oai(rename = "type")]
     #[serde(rename = "type")]
     pub kind: String,
-    /// What kind of error it is, for people.
+    /// The kind of error, for humans.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What happened this time, for people.
+    /// The details of this occurrence, for humans.
     pub detail: String,
-    /// What kind of error it is, for programs. Stable.
+    /// The kind of error, for programs. Stable.
     pub code: String,
     /// Always true.
     pub error: bool,
-    /// Finds this request in the server's log; also in the `X-Request-Id` header.
+    /// Identifies this request in the server's log. Also in the `X-Request-Id` header.
     pub trace_id: String,
-    /// What is wrong with which field; only where fields are checked.
+    /// The invalid fields. Only present when fields are validated.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldError>>,
 }
 
-/// What a handler fails with. The client learns the code and the detail, the log also the cause.
+/// An error of a handler. The client gets the code and the detail; the log also gets the cause.
 #[derive(Debug)]
 pub struct ApiError {
     pub code: Code,
     detail: Option<String>,
     errors: Vec<FieldError>,
     cause: Option<String>,
-    /// The content codings that are taken, when the body has another one.
+    /// The supported content codings, if the body's coding is unsupported.
     accept_encoding: Option<&'static str>,
 }
 
@@ -77,14 +77,14 @@ impl ApiError {
         Self { errors: vec![error], ..Self::because(code, detail) }
     }
 
-    /// This error, which gives its code to the whole, and what another one says of fields.
+    /// Adds the field errors of `other`; the code of `self` stays the code of the whole response.
     pub fn with_fields_of(mut self, other: Self) -> Self {
         self.errors.extend(other.errors);
         self
     }
 
-    /// An error about a body's content coding. Only for these does the response name the codings
-    /// that are taken (RFC 9110, section 12.5.3).
+    /// An error about a body's content coding. Only then does the response list the supported
+    /// codings (RFC 9110, section 12.5.3).
     pub fn content_coding(detail: impl Into<String>, taken: &'static str) -> Self {
         let error = Self::because(Code::UnsupportedMediaType, detail);
         Self { accept_encoding: Some(taken), ..error }
@@ -92,16 +92,16 @@ impl ApiError {
 
     /// An error about a parameter of the URL; `reason` is a clause without a full stop.
     pub fn parameter(name: &str, reason: &str) -> Self {
-        let detail = format!("The parameter `{name}` is not valid: {reason}.");
+        let detail = format!("The parameter `{name}` is invalid: {reason}.");
         Self::field(Code::InvalidParameter, name, &detail)
     }
 
-    /// A fault of this server. The cause goes to the log only.
+    /// A bug or an unexpected failure of this server. Only the log gets the cause.
     pub fn internal(cause: impl fmt::Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Code::Internal.into() }
     }
 
-    /// The cause for the log, where it says more than the code.
+    /// The cause to log, or else the detail.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref().or(self.detail.as_deref())
     }
@@ -120,7 +120,7 @@ impl ApiError {
         }
     }
 
-    /// The response to send. `allow` has the methods that the path answers, for a 405.
+    /// Builds the response. `allow` lists the methods that the path supports, for a 405.
     pub fn respond(&self, trace_id: &str, allow: &str) -> Response {
         let body = json_line(&self.problem(trace_id.to_owned()))
             .expect("strings and numbers have JSON forms");
@@ -138,8 +138,8 @@ impl ApiError {
             Code::DatabaseUnavailable | Code::Overloaded | Code::Draining => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
             }
-            // The rest of the request may still be on its way, or where it ends is in doubt: the
-            // connection is of no further use.
+            // The rest of the request may still arrive, or its end is unknown: the connection
+            // cannot be reused.
             Code::MalformedRequest
             | Code::BodyTooLarge
             | Code::HeadTooLarge
@@ -166,7 +166,7 @@ impl From<StoreError> for ApiError {
         let code = match error {
             StoreError::TextTooLong { bytes_max } => {
                 let detail =
-                    format!("This server's database takes texts of up to {bytes_max} bytes.");
+                    format!("This server's database accepts texts of at most {bytes_max} bytes.");
                 return Self::because(Code::TextTooLong, detail);
             }
             StoreError::Overloaded => Code::Overloaded,
@@ -179,7 +179,7 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// What poem and its extractors fail with, in our words.
+/// Maps the errors of poem and its extractors to codes of the contract.
 impl From<poem::Error> for ApiError {
     fn from(error: poem::Error) -> Self {
         if error.is::<Self>() {
@@ -210,10 +210,10 @@ impl ResponseError for ApiError {
     }
 }
 
-/// A JSON body. It ends with a newline, so that a terminal's prompt stands on a line of its own.
+/// Renders a JSON body with a newline at the end, so that a terminal's prompt starts a new line.
 ///
 /// # Errors
-/// When the value has no JSON form, which is a bug.
+/// If the value cannot be serialized, which is a bug.
 pub fn json_line(value: &impl Serialize) -> serde_json::Result<Bytes> {
     let mut body = serde_json::to_vec(value)?;
     body.push(b'\n');

@@ -1,4 +1,4 @@
-//! The error contract: every code, what it means, and how an error is answered and logged.
+//! The error contract: the codes, their meaning, and how errors become responses and log lines.
 
 mod response;
 

@@ -1,4 +1,4 @@
-//! How an error is answered and logged, and the headers of every response.
+//! Turns errors into responses and log lines, and adds the headers that every response has.
 
 use super::{codes::Code, error::ApiError};
 use crate::telemetry::{Kind, admits, excerpt};
@@ -11,15 +11,15 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The response to a head that was late or cannot be read. It is logged, but not measured: neither
-/// method nor path may have arrived.
+/// Returns the response to a head that was late or malformed. It is logged but not measured: the
+/// method and the path may not have arrived.
 pub fn refuse_head(code: Code, detail: String) -> Response {
     let (error, trace_id) = (ApiError::because(code, detail), new_trace_id());
     add_headers(answer(&error, &trace_id, None, None, ""), trace_id)
 }
 
-/// The response to an error, which is logged. `request` is its method and path, `route` the
-/// template of the path, `allow` the methods that the path answers.
+/// Logs an error and returns its response. `request` is the method and path, `route` the template
+/// of the path, `allow` the methods that the path supports.
 pub fn answer(
     error: &ApiError,
     trace_id: &HeaderValue,
@@ -39,16 +39,16 @@ pub fn add_headers(mut response: Response, trace_id: HeaderValue) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     let no_referrer = const { HeaderValue::from_static("no-referrer") };
     headers.insert(header::REFERRER_POLICY, no_referrer);
-    // For everything that is no page; the pages bring their own.
+    // For everything except the HTML pages, which set their own policy.
     let policy = const { HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'") };
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     headers.insert(REQUEST_ID, trace_id);
     response
 }
 
-/// An id for a request that came without one.
+/// Creates an id for a request without one.
 pub fn new_trace_id() -> HeaderValue {
-    // Sixteen random bytes in hexadecimal are what a UUID without hyphens looks like.
+    // A UUID without hyphens has the form of a trace id: sixteen bytes in hexadecimal.
     let id = Uuid::from_u128(fastrand::u128(1..)).simple();
     HeaderValue::from_str(id.encode_lower(&mut [0; 32])).expect("digits and letters")
 }
@@ -59,7 +59,7 @@ fn log(
     request: Option<(&Method, &str)>,
     route: Option<&'static str>,
 ) {
-    // A line inside a span has its ids anyway.
+    // Lines inside a span already have its ids.
     let trace_id = Span::current().is_none().then_some(trace_id);
     let (code, status) = (error.code.name(), error.code.status());
     let cause = error.cause().map(excerpt);
@@ -83,7 +83,7 @@ fn log(
             }
         };
     }
-    // Errors of the database are logged once, where they are noticed; here they are thousands.
+    // The store logs a database error once; here it would be logged for each of many requests.
     match status {
         500 => line!(ERROR, "Request failed"),
         501.. => line!(WARN, "Request not served"),
