@@ -1,4 +1,4 @@
-//! How an endpoint declares, in its return type, which errors it can answer with.
+//! Lets an endpoint declare the errors that it can return, in its return type.
 
 use crate::problem::{ApiError, Code, Problem};
 use poem_openapi::{
@@ -12,13 +12,13 @@ use std::{collections::BTreeMap, marker::PhantomData};
 
 /// The errors of one endpoint.
 pub trait Codes {
-    /// Its own ones.
+    /// The codes specific to this endpoint.
     const CODES: &'static [Code];
-    /// The common one that it describes itself.
+    /// The common code that the endpoint describes itself.
     const DESCRIBED: Option<Code> = None;
 }
 
-/// What every endpoint can answer with.
+/// The codes that every endpoint can return.
 const COMMON: [Code; 6] = [
     Code::MalformedRequest,
     Code::NotAcceptable,
@@ -28,13 +28,13 @@ const COMMON: [Code; 6] = [
     Code::Overloaded,
 ];
 
-/// Of an endpoint that has none of its own.
+/// For an endpoint without specific codes.
 pub struct NoErrors;
 impl Codes for NoErrors {
     const CODES: &'static [Code] = &[];
 }
 
-/// The codes given, and those of every endpoint that asks the database.
+/// The given codes and those of every endpoint that uses the database.
 macro_rules! database_codes {
     ($($code:ident),*) => {
         &[
@@ -91,7 +91,7 @@ impl<C: Codes> ApiResponse for Failure<C> {
     }
 }
 
-/// How the OpenAPI document describes the errors of one status.
+/// Describes the errors of one status for the OpenAPI document.
 pub fn response(status: u16, codes: &[Code]) -> MetaResponse {
     let lines: Vec<String> =
         codes.iter().map(|code| format!("`{}`: {}", code.name(), code.title())).collect();
@@ -116,17 +116,17 @@ pub fn response(status: u16, codes: &[Code]) -> MetaResponse {
     };
     let headers = match status {
         415 => {
-            let about = "The content coding that is taken, when the body has another one";
+            let about = "The supported content coding, if the body's coding is unsupported";
             vec![header("Accept-Encoding", about, false, String::schema_ref())]
         }
         503 => {
-            let about = "Seconds until another try makes sense";
+            let about = "Seconds to wait before a retry";
             vec![header("Retry-After", about, true, u16::schema_ref())]
         }
         _ => vec![],
     };
     MetaResponse {
-        // The registry wants text that lives for ever, and it is made once per process.
+        // The registry requires a static string; each is made once per process.
         description: lines.join("; ").leak(),
         status: Some(status),
         status_range: None,

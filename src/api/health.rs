@@ -1,4 +1,4 @@
-//! The operations endpoints: alive, ready, which build. None of them asks the database.
+//! The operations endpoints for liveness, readiness and version. None of them queries the database.
 
 use super::{
     declared_errors::{self, Codes, Failure, NoErrors},
@@ -36,29 +36,29 @@ enum Status {
     Failed,
 }
 
-/// One thing that must be well.
+/// One check of readiness.
 #[derive(Object, Serialize)]
 struct Check {
     name: String,
     status: Status,
-    /// Since when it is so, in UTC.
+    /// When the check took this status, in UTC.
     #[serde(serialize_with = "rfc3339_milliseconds")]
     since: OffsetDateTime,
-    /// What kind of fault it is.
+    /// Why the check failed.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// The last fault there was, also when it is over.
+    /// The last fault, even if it is over.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
-    /// What should be changed, though it works.
+    /// Problems to fix that do not prevent operation.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<String>>,
 }
 
-/// What went wrong.
+/// A fault.
 #[derive(Object, Serialize)]
 struct LastError {
     kind: String,
@@ -67,38 +67,38 @@ struct LastError {
     at: OffsetDateTime,
 }
 
-/// Whether all is well, and what was looked at.
+/// The overall status and the checks behind it.
 #[derive(Object, Serialize)]
 struct Report {
     status: Status,
     checks: Vec<Check>,
 }
 
-/// Which build this is, and which replica.
+/// The build and the replica.
 #[derive(Object, Serialize)]
 #[oai(rename = "Version")]
 pub struct Build {
     name: String,
     version: String,
-    /// The commit it was built from, or `unknown`.
+    /// The commit of the build, or `unknown`.
     commit: String,
-    /// The processor and system it was built for.
+    /// The architecture and operating system of the build.
     target: String,
-    /// `service.instance.id` of its metrics, traces and logs: another one after each start, unless
+    /// `service.instance.id` of its metrics, traces and logs. It changes at each start unless
     /// `OTEL_RESOURCE_ATTRIBUTES` sets it.
     instance_id: String,
-    /// The machine, or on Kubernetes the pod: `host.name` of its metrics, traces and logs.
+    /// `host.name` of its metrics, traces and logs: the machine, or the pod on Kubernetes.
     host_name: String,
 }
 
 #[derive(ApiResponse)]
 enum LiveResponse {
-    /// The process works
+    /// The process is alive
     #[oai(status = 200)]
     Ok(Rendered<Report>),
 }
 
-/// 200 or 503, both with the report.
+/// A 200 or 503, both with the report.
 struct ReadyResponse {
     ready: bool,
     report: Rendered<Report>,
@@ -111,8 +111,8 @@ impl IntoResponse for ReadyResponse {
     }
 }
 
-// By hand, because its 503 can also be the problem of a server with too many connections, and
-// poem-openapi's derive has no status with two kinds of content.
+// Implemented by hand: a 503 can also be the `overloaded` problem, and poem-openapi's derive does
+// not support two content types for one status.
 impl ApiResponse for ReadyResponse {
     fn meta() -> MetaResponses {
         let report = || MetaMediaType {
@@ -120,11 +120,11 @@ impl ApiResponse for ReadyResponse {
             schema: Report::schema_ref(),
         };
         let mut not_ready = declared_errors::response(503, &[Code::Overloaded]);
-        not_ready.description = "Send no requests; `checks` says why. Or `overloaded`";
+        not_ready.description = "Not ready for requests: `checks` says why. Or `overloaded`";
         not_ready.content.insert(0, report());
         not_ready.headers.clear();
         let ready = MetaResponse {
-            description: "Send requests",
+            description: "Ready for requests",
             status: Some(200),
             status_range: None,
             content: vec![report()],
@@ -153,18 +153,18 @@ impl Codes for ReadyErrors {
 
 #[OpenApi(tag = "Tag::Operations")]
 impl HealthApi {
-    /// Is the process alive?
+    /// Liveness: is the process alive?
     ///
-    /// Says nothing of the database: restarting the server would not mend that.
+    /// Does not check the database, because restarting the server would not fix it.
     #[oai(path = "/livez", method = "get")]
     async fn live(&self, _accept: AcceptJson) -> Result<LiveResponse, Failure<NoErrors>> {
         let report = Report { status: Status::Ok, checks: Vec::new() };
         Ok(LiveResponse::Ok(Rendered::new(&report)?))
     }
 
-    /// Should requests be sent here?
+    /// Readiness: can this server take requests?
     ///
-    /// Not before the database is reachable and migrated, and not when the server is stopping.
+    /// Fails until the database is reachable and migrated, and while the server is shutting down.
     #[oai(path = "/readyz", method = "get")]
     async fn ready(&self, _accept: AcceptJson) -> Result<ReadyResponse, Failure<ReadyErrors>> {
         let database = self.readiness.database();
@@ -189,7 +189,7 @@ impl HealthApi {
         Ok(ReadyResponse { ready, report: Rendered::new(&Report { status, checks })? })
     }
 
-    /// Which build is this, and which replica?
+    /// Version of the build, and the replica
     #[oai(path = "/version", method = "get")]
     async fn version(&self, _accept: AcceptJson) -> Result<VersionResponse, Failure<NoErrors>> {
         Ok(VersionResponse::Ok(Rendered::new(&Build::current())?))

@@ -1,4 +1,4 @@
-//! Messages in JSON: how a post is read, and what a stored one looks like.
+//! The JSON of messages: parsing posts and rendering stored messages.
 
 use super::respond::rfc3339_milliseconds;
 use crate::{
@@ -11,19 +11,19 @@ use serde_json::Value;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
-/// The id in the examples: the one that the first post gets.
+/// The id in the examples: that of the first post.
 pub const EXAMPLE_ID: MessageId = 1;
 
 /// A message.
 #[derive(Object, Serialize)]
 #[oai(rename = "Message", example)]
 pub struct MessageBody {
-    /// Its place in the order of all messages. Messages become visible in this order: once a reader
-    /// has seen an id, no message with a smaller one appears.
+    /// The position in the order of all messages. Messages become visible in this order: after a
+    /// client has seen an id, no message with a smaller id appears.
     id: MessageId,
     user: String,
     text: String,
-    /// When the database stored it, in UTC. Never earlier than that of a smaller id.
+    /// The time at which the database stored it, in UTC. Never earlier than that of a smaller id.
     #[serde(serialize_with = "rfc3339_milliseconds")]
     created_at: OffsetDateTime,
 }
@@ -51,7 +51,7 @@ impl Example for MessageBody {
     }
 }
 
-/// Messages, the newest first.
+/// Messages, newest first.
 #[derive(Object, Serialize)]
 pub struct MessageList {
     pub messages: Vec<MessageBody>,
@@ -61,13 +61,13 @@ pub struct MessageList {
 #[derive(Object)]
 #[oai(example)]
 pub struct MessageToPost {
-    /// Who speaks: 1 to 100 characters, none of them a control character. White space around the
-    /// name is removed.
+    /// The author's name: 1 to 100 characters, none of them a control character. White space around
+    /// the name is removed.
     #[oai(validator(
         pattern = r"^[^\S\u001c-\u001f]*[^\s\u0000-\u001f\u007f-\u009f]([^\u0000-\u001f\u007f-\u009f]{0,98}[^\s\u0000-\u001f\u007f-\u009f])?[^\S\u001c-\u001f]*$"
     ))]
     user: String,
-    /// What is said: up to 65,535 characters, kept byte for byte.
+    /// The text: at most 65,535 characters, kept byte for byte.
     #[oai(validator(max_length = 65_535))]
     text: String,
 }
@@ -78,8 +78,8 @@ impl Example for MessageToPost {
     }
 }
 
-/// Reads a body by hand, because a client gets a code for each field, and because the text may hold
-/// what poem-openapi's own validators would measure a second time.
+/// Parses a body without poem-openapi, because a client gets a code for each field, and because its
+/// validators would measure the text a second time.
 pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
     #[derive(Deserialize)]
     struct Members {
@@ -89,10 +89,10 @@ pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
     let malformed = |detail: String| ApiError::because(Code::MalformedJson, detail);
     if let Some(encoding) = encoding_of_mark(body) {
         return Err(malformed(format!(
-            "The body begins with a byte order mark, of {encoding}. Send UTF-8 without one."
+            "The body begins with a byte order mark ({encoding}). Send UTF-8 without one."
         )));
     }
-    // serde would also take an array for a struct.
+    // serde would also accept an array for a struct.
     if body.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
         return Err(malformed(
             "The body must be a JSON object: {\"user\": …, \"text\": …}.".into(),
@@ -108,8 +108,8 @@ pub fn parse(body: &[u8]) -> Result<(UserName, Text), ApiError> {
     }
 }
 
-/// What a byte order mark at the beginning says. Editors and shells of Windows write it unseen, so
-/// it is named: JSON must not be sent with one (RFC 8259, section 8.1).
+/// The encoding that a byte order mark indicates. JSON must not be sent with one (RFC 8259, section
+/// 8.1), but editors and shells on Windows add it silently, so the error names it.
 fn encoding_of_mark(body: &[u8]) -> Option<&'static str> {
     match body {
         [0xef, 0xbb, 0xbf, ..] => Some("UTF-8"),
@@ -130,11 +130,11 @@ fn parse_user(user: Option<Value>) -> Result<UserName, ApiError> {
             invalid(Code::UserEmpty, "`user` must have a character that is not white space.")
         }
         UserNameError::TooLong => {
-            let detail = format!("`user` may have up to {USER_CHARS_MAX} characters.");
+            let detail = format!("`user` may have at most {USER_CHARS_MAX} characters.");
             invalid(Code::UserTooLong, &detail)
         }
         UserNameError::ControlCharacter => {
-            invalid(Code::UserInvalid, "`user` must not have control characters.")
+            invalid(Code::UserInvalid, "`user` must not contain control characters.")
         }
     })
 }
@@ -143,7 +143,7 @@ fn parse_text(text: Option<Value>) -> Result<Text, ApiError> {
     let invalid = |code, detail: &str| ApiError::field(code, "text", detail);
     match text {
         Some(Value::String(text)) => Text::parse(text).map_err(|_| {
-            let detail = format!("`text` may have up to {TEXT_CHARS_MAX} characters.");
+            let detail = format!("`text` may have at most {TEXT_CHARS_MAX} characters.");
             invalid(Code::TextTooLong, &detail)
         }),
         Some(_) => Err(invalid(Code::TextInvalid, "`text` must be a string.")),

@@ -1,4 +1,4 @@
-//! Posting messages and reading them.
+//! The endpoints that post and read messages.
 
 use super::{
     declared_errors::{Codes, Failure, database_codes},
@@ -17,11 +17,11 @@ use crate::{
 use poem_openapi::{ApiResponse, OpenApi};
 use std::{borrow::Borrow, sync::Arc};
 
-/// From how many bytes of text on, a page is rendered off the threads that serve connections. Fewer
-/// hold such a thread for less than a millisecond; the largest page, 26 MB, would hold it for tens.
+/// Pages with at least this many bytes of text are rendered on a blocking thread. Smaller ones take
+/// less than a millisecond; the largest, 26 MB, would block connections for tens of milliseconds.
 const BLOCKING_BYTES_MIN: usize = 256 * 1024;
 
-/// How many messages a reader asks for.
+/// The number of messages requested.
 type Limit = BoundedInt<1, { LATEST_MAX as i64 }>;
 
 pub struct MessagesApi {
@@ -36,11 +36,11 @@ enum PostResponse {
     #[oai(status = 201)]
     Created(
         Rendered<MessageBody>,
-        /// Where the message is
+        /// The URL of the message, relative to this one
         #[oai(header = "Location")]
         String,
-        /// `true` when the message was stored before: by an earlier request with the same key, or
-        /// by an earlier attempt of this one
+        /// `true` if the message was already stored, by an earlier request with the same key or by
+        /// an earlier attempt of this one
         #[oai(header = "Idempotency-Replayed")]
         Option<bool>,
     ),
@@ -85,15 +85,15 @@ impl Codes for GetErrors {
 impl MessagesApi {
     /// Post a message
     ///
-    /// The response comes after the message is stored durably. When no response comes, or one that
-    /// says to try again, repeat the request with the same `Idempotency-Key`: the message is then
+    /// The server responds after the message is stored durably. If there is no response, or one
+    /// that can be retried, repeat the request with the same `Idempotency-Key`: the message is then
     /// stored once.
     #[oai(path = "/message", method = "post")]
     async fn post(
         &self,
         _accept: AcceptJson,
-        /// A name for this request, chosen by the client. The same user's next request with the
-        /// same key and text gets the message that is stored already.
+        /// A key for this request, chosen by the client. Later requests of the same user with the
+        /// same key and text get the message that is already stored.
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<IdempotencyKey>>,
         body: Unread<MessageToPost>,
@@ -107,40 +107,40 @@ impl MessagesApi {
             Posted::Created(message) => (message, None),
             Posted::Replayed(message) => (message, Some(true)),
             Posted::KeyReused => {
-                let detail = "This user's request with the same key posted another text.";
+                let detail = "This user has already posted another text with this key.";
                 return Err(ApiError::because(Code::IdempotencyKeyReused, detail).into());
             }
         };
-        // Relative to /message, since a proxy may put the server under a path.
+        // Relative to /message, because a proxy may serve the API under a path prefix.
         let location = format!("messages/{}", message.id);
         Ok(PostResponse::Created(Rendered::new(&MessageBody::from(message))?, location, replayed))
     }
 
     /// Read messages
     ///
-    /// Without parameters: the latest 100 messages, the newest first. They include every message
-    /// that was acknowledged before this request began.
+    /// Without parameters, returns the latest 100 messages, newest first. They include every
+    /// message that was acknowledged before this request began.
     ///
-    /// To read further back, give the last `id` as `before`. To follow what is new, give the first
+    /// To read older messages, pass the last `id` as `before`. To poll for new ones, pass the first
     /// `id` as `after`: the response has the messages that come directly after it.
     ///
-    /// Messages become visible in the order of their ids, on all replicas. So a client that has
-    /// read up to an id, by any pages from any replicas, has seen every message up to it, and
-    /// `after` finds every later one: each once, none behind an id that was shown.
+    /// Messages become visible in the order of their ids, on all replicas. A client that has paged
+    /// up to an id, on any replicas, has therefore seen every message up to it, and `after` returns
+    /// each later one exactly once.
     #[oai(path = "/messages", method = "get")]
     async fn list(
         &self,
         _accept: AcceptJson,
-        /// How many messages at most.
+        /// The maximum number of messages.
         #[oai(default = "Limit::greatest")]
         limit: Query<Limit>,
         /// Only messages with a smaller id.
         before: Query<Option<Id>>,
-        /// Only messages with a larger id: the ones that follow it directly, or with `before` the
-        /// ones directly below that.
+        /// Only messages with a larger id: the ones directly after it, or with `before` the ones
+        /// directly before that.
         after: Query<Option<Id>>,
-        /// The `ETag` of an earlier response. If nothing has changed since, the response is 304
-        /// without a body.
+        /// The `ETag` of an earlier response. If the list has not changed since, the response is a
+        /// 304 without a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<EntityTags>>,
     ) -> Result<Listing<MessageList>, Failure<ListErrors>> {

@@ -1,4 +1,4 @@
-//! The metrics for Prometheus.
+//! The endpoint that Prometheus scrapes.
 
 use super::{
     declared_errors::{Failure, NoErrors},
@@ -26,7 +26,7 @@ enum MetricsResponse {
     Ok(Exposition),
 }
 
-/// Prometheus's text format.
+/// The metrics in Prometheus's text format.
 struct Exposition(Bytes);
 
 impl Payload for Exposition {
@@ -50,7 +50,7 @@ impl IntoResponse for Exposition {
 
 #[OpenApi(tag = "Tag::Operations")]
 impl MetricsApi {
-    /// The metrics for Prometheus
+    /// Metrics for Prometheus
     #[oai(path = "/metrics", method = "get")]
     async fn metrics(&self) -> Result<MetricsResponse, Failure<NoErrors>> {
         let mut text = Vec::new();

@@ -1,5 +1,5 @@
-//! What every request goes through, whoever answers it: measuring, a trace id, the security
-//! headers, and the error contract, for panics and the framework's own errors too.
+//! The middleware of every request: metrics, a trace id, security headers, and the error contract,
+//! also for panics and the framework's own errors.
 
 use super::routes::{Endpoint, Route, Routes};
 use crate::{
@@ -22,11 +22,10 @@ use std::{
 };
 use tracing::{Instrument, Span};
 
-/// All that one port answers. It never fails: an error is a response as well.
+/// The endpoints of one port. It never fails: errors become responses.
 pub struct App {
     routes: Routes,
-    /// Answers every request, but the question whether the process is alive: being restarted would
-    /// not make it less busy.
+    /// Rejects every request with this code except `/livez`: a restart would not reduce the load.
     refusal: Option<Code>,
 }
 
@@ -35,12 +34,12 @@ impl App {
         Self { routes, refusal: None }
     }
 
-    /// Answers with an error.
+    /// Rejects every request with `code`.
     pub const fn refusing(routes: Routes, code: Code) -> Self {
         Self { routes, refusal: Some(code) }
     }
 
-    /// What answers a request.
+    /// Returns the endpoint for a request.
     fn endpoint<'a>(
         &'a self,
         request: &Request,
@@ -62,8 +61,8 @@ impl App {
 impl DynEndpoint for App {
     type Output = Response;
 
-    /// The request is passed on before a future is made, because a future keeps what it was given
-    /// until it ends, and a request is large.
+    /// Passes the request on before it creates a future: a request is large, and a future keeps its
+    /// captures until it ends.
     fn call(&self, mut request: Request) -> BoxFuture<'_, Result<Response>> {
         let uri = request.uri().clone();
         let method = request.method().clone();
@@ -71,7 +70,7 @@ impl DynEndpoint for App {
         let active = begin(&request, route);
         let span = active.as_ref().map_or_else(Span::none, |active| active.span().clone());
         let trace_id = id_of(&request, &span);
-        // A HEAD is answered like a GET; hyper leaves out the body but keeps its length.
+        // HEAD is handled like GET; hyper omits the body but keeps its length.
         if method == Method::HEAD {
             request.set_method(Method::GET);
         }
@@ -104,12 +103,12 @@ impl DynEndpoint for App {
             }
             Ok(add_headers(response, trace_id))
         };
-        // Futures are large to move, and this moves one for nothing where there is no span.
+        // Instrumenting moves the large future, which would be wasted without a span.
         if span.is_none() { Box::pin(work) } else { Box::pin(work.instrument(span)) }
     }
 }
 
-/// Begins to measure, unless only operators ask.
+/// Begins to measure, except for operations endpoints.
 fn begin(request: &Request, route: Option<&Route>) -> Option<ActiveRequest> {
     if route.is_some_and(|route| route.for_operators) {
         return None;
@@ -117,7 +116,7 @@ fn begin(request: &Request, route: Option<&Route>) -> Option<ActiveRequest> {
     Some(ActiveRequest::begin(request, route.map(|route| route.path)))
 }
 
-/// The id by which a request is found, as the response has it.
+/// Returns the id that identifies a request in its response and the log.
 fn id_of(request: &Request, span: &Span) -> HeaderValue {
     let known = trace_id(span).or_else(|| trace_id_of_caller(request.headers()));
     known.and_then(|id| id.try_into().ok()).unwrap_or_else(new_trace_id)
@@ -133,7 +132,7 @@ mod tests {
     use super::*;
     use poem::EndpointExt;
 
-    /// Panics before it makes a future.
+    /// Panics before it returns a future.
     struct PanicsAtOnce;
 
     impl DynEndpoint for PanicsAtOnce {

@@ -1,35 +1,35 @@
-//! The HTTP table of contents: which endpoints there are, and what is around all of them.
+//! The HTTP API: its endpoints, and the middleware around them.
 
-// What every request goes through.
+// Around every request: metrics, trace id, headers, errors.
 mod middleware;
 
-// The pages for people, and the OpenAPI document.
+// The HTML pages, and the OpenAPI document.
 mod pages;
 
 mod openapi;
 
-// The endpoints for people.
+// The endpoints for users.
 mod messages;
 
 mod message_json;
 
 mod users;
 
-// The endpoints for those who run it.
+// The endpoints for operators.
 mod metrics;
 
 mod stats;
 
 mod health;
 
-// What requests and responses carry, and which errors an endpoint has.
+// The contents of requests and responses, and the errors that an endpoint declares.
 mod respond;
 
 mod extract;
 
 mod declared_errors;
 
-// Which endpoint answers a path and a method.
+// Maps a path and a method to an endpoint.
 mod routes;
 
 pub use extract::RequestLimits;
@@ -49,7 +49,7 @@ use routes::Routes;
 use std::sync::Arc;
 use users::UsersApi;
 
-/// What the endpoints work with.
+/// The state that the endpoints share.
 pub struct ApiState {
     pub store: Arc<Store>,
     pub readiness: Arc<Readiness>,
@@ -61,24 +61,24 @@ pub struct ApiState {
 /// The operations endpoints.
 type OperationsApi = (HealthApi, StatsApi, MetricsApi);
 
-/// Everything on one port.
+/// All endpoints and pages on one port.
 pub fn all(state: &ApiState) -> BoxEndpoint<'static> {
     with_guide((messages(state), users(state), operations(state)), true, state.public_url)
 }
 
-/// What is left on the public port when the operations endpoints have one of their own.
+/// The endpoints of the public port when `OPS_ADDR` is set.
 pub fn public(state: &ApiState) -> BoxEndpoint<'static> {
     with_guide((messages(state), users(state)), false, state.public_url)
 }
 
-/// The operations endpoints alone, and the dashboard that draws what they say.
+/// The operations endpoints and the dashboard, for the port of `OPS_ADDR`.
 pub fn ops(state: &ApiState) -> BoxEndpoint<'static> {
     let mut routes = Routes::of(operations(state));
     routes.extend(dashboard(false));
     Box::new(App::new(routes))
 }
 
-/// Answers every request with the same error; for connections beyond the limit.
+/// Rejects every request with the same error; for connections above the limit.
 pub fn refusing(state: &ApiState, code: Code) -> BoxEndpoint<'static> {
     let routes = Routes::of((messages(state), users(state), operations(state)));
     Box::new(App::refusing(routes, code))

@@ -20,17 +20,17 @@ use serde_json::{Map, Value, json};
 use std::{collections::HashMap, marker::PhantomData};
 
 const ABOUT: &str = "\
-Users post short messages, and everyone reads the latest ones and the list of users.
+Users post short messages and read the latest messages and the list of users.
 
 Every error is an `application/problem+json` (RFC 9457) with a stable `code`. Every response has \
-an `X-Request-Id`: the trace id of the request's `traceparent` header, or a new one; it finds the request in the \
-server's log.";
+an `X-Request-Id`: the trace id from the request's `traceparent` header, or a new one. It \
+identifies the request in the server's log.";
 
 /// The trace id in the examples.
 const EXAMPLE_TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// What client libraries call the operation of a path. With an attribute of poem-openapi for it,
-/// each response would carry its name along.
+/// The operation id of each path, which names the methods of generated clients. poem-openapi's
+/// attribute for it would add the name to each response.
 const OPERATION_IDS: [(&str, &str); 10] = [
     ("/message", "postMessage"),
     ("/messages", "listMessages"),
@@ -44,7 +44,7 @@ const OPERATION_IDS: [(&str, &str); 10] = [
     ("/metrics", "metrics"),
 ];
 
-/// The declarations of an API without the API.
+/// The declarations of an API, without its handlers.
 struct Declared<T>(PhantomData<T>);
 
 impl<T: OpenApi> OpenApi for Declared<T> {
@@ -59,24 +59,24 @@ impl<T: OpenApi> OpenApi for Declared<T> {
     fn add_routes(self, _: &mut HashMap<String, HashMap<Method, BoxEndpoint<'static>>>) {}
 }
 
-/// The OpenAPI document of everything, as JSON.
+/// Returns the OpenAPI document of all endpoints, as JSON.
 pub fn document() -> String {
     json::<(MessagesApi, UsersApi, HealthApi, StatsApi, MetricsApi)>(None)
 }
 
-/// The OpenAPI document of some endpoints, as JSON. Its server is relative to the document, which a
-/// proxy may put under a path; the public address is for a document that was saved as a file.
+/// Returns the OpenAPI document of some endpoints, as JSON. Its server URL is relative, because a
+/// proxy may add a path prefix; the public URL is for a document that was saved as a file.
 pub fn json<T: OpenApi>(public_url: Option<PublicUrl>) -> String {
     let mut service = service::<T>();
     if let Some(PublicUrl(url)) = public_url {
-        service = service.server(ServerObject::new(url).description("The same, from anywhere"));
+        service = service.server(ServerObject::new(url).description("The public URL"));
     }
     let mut document = serde_json::from_str(&service.spec()).expect("poem-openapi writes JSON");
     add_operation_ids(&mut document);
     add_error_examples(&mut document);
     mark_nullable(&mut document);
     sort_tags(&mut document);
-    // Any client may call anything.
+    // No endpoint requires authentication.
     document["security"] = json!([]);
     format!("{document:#}\n")
 }
@@ -87,7 +87,7 @@ fn service<T: OpenApi>() -> OpenApiService<Declared<T>, ()> {
         .license(
             LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"),
         )
-        .server(ServerObject::new(".").description("The server that this document comes from"))
+        .server(ServerObject::new(".").description("The server that returned this document"))
 }
 
 fn add_operation_ids(document: &mut Value) {
@@ -99,7 +99,7 @@ fn add_operation_ids(document: &mut Value) {
     }
 }
 
-/// Gives each error response one example a code. poem-openapi itself has one example a schema.
+/// Adds an example for each code of an error response. poem-openapi has one example per schema.
 fn add_error_examples(document: &mut Value) {
     let paths = document["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
     let operations = paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut);
@@ -119,7 +119,7 @@ fn add_error_examples(document: &mut Value) {
     }
 }
 
-/// Says which numbers may be null. poem-openapi says only that they may be absent.
+/// Marks numbers that may be null. poem-openapi only describes that they may be absent.
 fn mark_nullable(document: &mut Value) {
     for name in stats::NULLABLE {
         let Some(schema) = document["components"]["schemas"].get_mut(name) else { continue };
@@ -134,7 +134,7 @@ fn mark_nullable(document: &mut Value) {
     }
 }
 
-/// Puts the tags in the order of their operations. poem-openapi sorts them by name.
+/// Sorts the tags by their first operation. poem-openapi sorts them by name.
 fn sort_tags(document: &mut Value) {
     let paths = document["paths"].as_object().into_iter().flat_map(Map::values);
     let operations = paths.filter_map(Value::as_object).flat_map(Map::values);

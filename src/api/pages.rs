@@ -1,4 +1,4 @@
-//! The pages for people, and the OpenAPI document in its two forms. Each is one fixed body.
+//! The HTML pages, and the OpenAPI document as JSON and YAML. Each is one fixed body.
 
 use super::{openapi, routes::Route};
 use crate::config::PublicUrl;
@@ -11,18 +11,18 @@ use std::sync::LazyLock;
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A script of the page may run, and call this server.
+/// Allows the page's script to run and to call this server.
 const SCRIPT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// Where the examples of the start page send their requests, unless the public address is set.
+/// The URL in the examples of the start page, unless the public URL is set.
 const LOCAL: &str = "http://localhost:8081";
 
 const HOME: &str = include_str!("pages/index.html");
 const DASHBOARD: &str = include_str!("pages/dashboard.html");
 
-/// A style sheet, behind the colours that all of them share.
+/// A style sheet, after the colours that all of them share.
 macro_rules! style {
     ($file:literal) => {
         concat!(include_str!("pages/colours.css"), "\n", include_str!($file))
@@ -30,7 +30,7 @@ macro_rules! style {
 }
 
 struct Page {
-    /// Made when first asked for: a server should start fast and stay small.
+    /// Rendered on the first request, to save startup time and memory.
     content: LazyLock<Content, Make>,
 }
 
@@ -70,8 +70,8 @@ impl Content {
     }
 }
 
-/// What says how to use an API. Links to the dashboard only where that is. All references are
-/// relative, since a proxy may put the server under a path.
+/// The start page and the API documentation. It links to the dashboard only if that is on the same
+/// port. All links are relative, because a proxy may add a path prefix.
 pub fn guide<T: OpenApi>(has_dashboard: bool, public_url: Option<PublicUrl>) -> Vec<Route> {
     let home = move || {
         let home = HOME.replace(LOCAL, public_url.map_or(LOCAL, |url| url.0));
@@ -93,8 +93,8 @@ pub fn guide<T: OpenApi>(has_dashboard: bool, public_url: Option<PublicUrl>) -> 
     ]
 }
 
-/// What draws the numbers of `/stats`, so it belongs where that is. Links to the guide only where
-/// that is.
+/// The dashboard, which must be on the same port as `/stats`. It links to the guide only if that is
+/// on this port too.
 pub fn dashboard(has_guide: bool) -> [Route; 3] {
     let dashboard = move || {
         let page =
@@ -123,14 +123,14 @@ impl DynEndpoint for Page {
     }
 }
 
-/// A page without the part that begins and ends like this.
+/// Returns a page without the part from `begin` to `end`.
 fn without(page: &str, begin: &str, end: &str) -> String {
     let (before, rest) = page.split_once(begin).expect("the page has this part");
     let (_, after) = rest.split_once(end).expect("the part has an end");
     format!("{before}{after}")
 }
 
-/// Swagger UI's page, which poem-openapi has as one file, without a viewport and a dark mode.
+/// Swagger UI's page. poem-openapi has it as one file, without a viewport and a dark mode.
 struct SwaggerUi(String);
 
 impl SwaggerUi {
@@ -138,13 +138,13 @@ impl SwaggerUi {
         Self(OpenApiService::new((), "", "").swagger_ui_html())
     }
 
-    /// Its style sheet in a layer, so that our rules win, and ours.
+    /// Its style sheet in a layer, so that our rules take precedence, followed by our rules.
     fn style(&self) -> String {
         let style = self.between("<style charset=\"UTF-8\">", "</style>");
         format!("@layer swagger-ui {{\n{style}\n}}\n{}", style!("pages/docs.css"))
     }
 
-    /// Its script, and the call of it.
+    /// Its script, followed by the call that starts it.
     fn script(&self) -> String {
         let script = self.between("<script charset=\"UTF-8\">", "</script>\n</head>");
         format!("{script}\n{}", include_str!("pages/docs.js"))
@@ -158,7 +158,7 @@ impl SwaggerUi {
 
 fn yaml<T: OpenApi>(public_url: Option<PublicUrl>) -> Content {
     let document: serde_json::Value =
-        serde_json::from_str(&openapi::json::<T>(public_url)).expect("it was made as JSON");
-    let yaml = serde_saphyr::to_string(&document).expect("what has a JSON form has a YAML form");
+        serde_json::from_str(&openapi::json::<T>(public_url)).expect("the document is JSON");
+    let yaml = serde_saphyr::to_string(&document).expect("all JSON can be written as YAML");
     Content::new("application/yaml", yaml)
 }

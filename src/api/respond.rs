@@ -1,5 +1,5 @@
-//! Bodies of responses: JSON that is rendered once and shared by all who get the same, and the 304
-//! for those who have it.
+//! Response bodies: JSON that is rendered once and shared by equal responses, and the 304 for
+//! clients that already have it.
 
 use super::extract::EntityTags;
 use crate::problem::{ApiError, json_line};
@@ -24,10 +24,10 @@ use std::{
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
-/// How many headers an answer has at most, for one allocation instead of several.
+/// The maximum number of headers of a response, to allocate their map once.
 const HEADERS_MAX: usize = 10;
 
-/// A JSON body that is rendered already. `T` is only its schema.
+/// A rendered JSON body. `T` only provides the schema.
 pub struct Rendered<T> {
     body: Bytes,
     schema: PhantomData<fn() -> T>,
@@ -63,7 +63,7 @@ impl<T: Send> IntoResponse for Rendered<T> {
     fn into_response(self) -> Response {
         let mut response = Response::from(self.body);
         let headers = response.headers_mut();
-        // Room for the ones that the endpoint and `middleware.rs` add.
+        // The endpoint and `middleware.rs` add more.
         headers.reserve(HEADERS_MAX);
         let json = const { HeaderValue::from_static("application/json") };
         headers.insert(header::CONTENT_TYPE, json);
@@ -76,7 +76,7 @@ impl<T: Send> IntoResponse for Rendered<T> {
 #[derive(Clone, Debug)]
 pub struct Rendering {
     pub body: Bytes,
-    /// As the `ETag` header has it. It names the content, so all servers give the same.
+    /// The value of the `ETag` header. It is a hash of the content, so all servers return the same.
     pub etag: String,
 }
 
@@ -91,8 +91,7 @@ impl Rendering {
     }
 }
 
-/// The rendering of the last list that many requests shared. Each of them renders it or waits for
-/// the one that does.
+/// The rendering of the last list that requests shared. One request renders it; the others wait.
 #[derive(Debug)]
 pub struct LastRendering<T>(Mutex<(Weak<T>, Arc<OnceCell<Rendering>>)>);
 
@@ -103,8 +102,8 @@ impl<T> Default for LastRendering<T> {
 }
 
 impl<T> LastRendering<T> {
-    /// The rendering of this very list. The weak reference keeps its address from being given to
-    /// another one.
+    /// Returns the rendering of this list. The weak reference keeps another list from getting its
+    /// address.
     pub async fn of<F: Future<Output = Result<Rendering, ApiError>>>(
         &self,
         shared: &Arc<T>,
@@ -134,17 +133,17 @@ pub enum Listing<T: Type> {
     #[oai(status = 200)]
     Ok(
         Rendered<T>,
-        /// Names exactly this content
+        /// Identifies this content
         #[oai(header = "ETag")]
         String,
     ),
-    /// The list is still the one that `If-None-Match` names
+    /// The list has not changed since the `ETag` in `If-None-Match`
     #[oai(status = 304)]
     NotModified(
-        /// Names exactly this content
+        /// Identifies this content
         #[oai(header = "ETag")]
         String,
-        /// As the 200 would have it
+        /// The same as in the 200
         #[oai(header = "Cache-Control")]
         String,
     ),
@@ -159,8 +158,8 @@ impl<T: Type> Listing<T> {
     }
 }
 
-/// Renders a time in UTC as RFC 3339 has it, with three digits of the second's fraction. By hand,
-/// because a page has a hundred of them and the general way takes ten times as long.
+/// Renders a time in UTC as RFC 3339 with milliseconds. A page has a hundred of them, and the
+/// general formatter takes ten times as long.
 pub fn rfc3339_milliseconds<S: serde::Serializer>(
     time: &OffsetDateTime,
     serializer: S,
@@ -199,7 +198,7 @@ mod tests {
     async fn a_list_is_rendered_once_and_not_taken_for_one_at_its_address() {
         let (last, renderings) = (LastRendering::default(), Cell::new(0));
         for round in 1..=3 {
-            // Made where the one before was.
+            // Allocated at the address of the previous one.
             let list = Arc::new([round]);
             for _ in 0..2 {
                 let render = async || {

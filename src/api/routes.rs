@@ -1,8 +1,8 @@
-//! Which endpoint answers a path and a method.
+//! Maps a path and a method to an endpoint.
 //!
-//! The endpoints are those that poem-openapi makes. Its own router is not used: it notes the query,
-//! the path and the operation of each request in maps made for that (docs/performance.md). The path
-//! is looked up for metrics and traces anyway.
+//! poem-openapi makes the endpoints, but its router is not used: it stores the query, the path and
+//! the operation of each request in new maps (docs/performance.md). Metrics and traces need the
+//! route of a request anyway.
 
 use poem::{endpoint::BoxEndpoint, http::Method};
 use poem_openapi::{OpenApi, Tags, registry::MetaPath};
@@ -13,21 +13,20 @@ use std::collections::HashMap;
 pub enum Tag {
     /// Post and read messages.
     Messages,
-    /// The users who have posted.
+    /// List the users who have posted.
     Users,
-    /// For operators: probes and measurements.
+    /// Probes and measurements for operators.
     Operations,
 }
 
-/// What answers a method.
+/// The handler of one method.
 pub type Endpoint = BoxEndpoint<'static>;
 
-/// A path and what answers it.
+/// A path and its endpoints.
 pub struct Route {
     /// `{name}` stands for any one segment.
     pub path: &'static str,
-    /// For those who run the server. Neither counted nor traced: what probes and scrapers see would
-    /// hide what people see.
+    /// For operators. Neither counted nor traced: probes and scrapes would hide what users see.
     pub for_operators: bool,
     endpoints: Vec<(Method, Endpoint)>,
 }
@@ -45,7 +44,7 @@ impl Route {
         self.endpoints.iter().find(|(known, _)| known == method).map(|(_, endpoint)| endpoint)
     }
 
-    /// The methods that the path answers, as the `Allow` header has them.
+    /// The methods that the path supports, in the format of the `Allow` header.
     pub fn allow(&self) -> String {
         let mut methods: Vec<&str> = Vec::new();
         for (method, _) in &self.endpoints {
@@ -65,7 +64,7 @@ impl Route {
     }
 }
 
-/// All that an application answers.
+/// All routes of an application.
 pub struct Routes(Vec<Route>);
 
 impl Routes {
@@ -74,7 +73,7 @@ impl Routes {
         let mut endpoints = HashMap::new();
         api.add_routes(&mut endpoints);
         let mut endpoints_at = |path: &str| {
-            // poem-openapi writes a parameter `:param0` where it looks it up.
+            // poem-openapi writes a parameter as `:param0` in the keys of this map.
             let same = |key: &&String| segments(key).eq(segments(path));
             let key = endpoints.keys().find(same).cloned().unwrap_or_default();
             endpoints.remove(&key).into_iter().flatten().collect()
@@ -83,7 +82,7 @@ impl Routes {
         let routes = paths.map(|MetaPath { path, operations }| Route {
             for_operators: operations.iter().all(|it| it.tags.contains(&Tag::Operations.name())),
             endpoints: endpoints_at(&path),
-            // Routes are made once and needed to the end.
+            // Routes are made once and live as long as the process.
             path: path.leak(),
         });
         Self(routes.collect())

@@ -1,4 +1,4 @@
-//! The numbers of the last fifteen minutes.
+//! The endpoints with statistics of the last fifteen minutes.
 
 use super::{
     declared_errors::{Failure, NoErrors},
@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 /// The windows of `/stats`, in minutes.
 const WINDOWS: [u64; 3] = [1, 5, 15];
 
-/// The schemas in which a number is null where there is nothing to divide by.
+/// The schemas whose numbers are null if there is no data to compute them from.
 pub const NULLABLE: [&str; 4] = ["Cpu", "Point", "Window", "WindowCpu"];
 
 pub struct StatsApi {
@@ -28,18 +28,18 @@ pub struct StatsApi {
     pub readiness: Arc<Readiness>,
 }
 
-/// Everything about this replica; other replicas have their own.
+/// Statistics of this replica only.
 #[derive(Object, Serialize)]
 #[oai(rename = "Stats")]
 struct Report {
     service: Service,
-    /// Whether requests should be sent here.
+    /// Whether this replica is ready for requests.
     ready: bool,
-    /// T of Apdex: a response within it satisfies, one within four times of it is tolerated.
+    /// The Apdex threshold T: responses within T are satisfactory, those within 4 T tolerable.
     apdex_t_seconds: f64,
     connections: Connections,
     cpu: Cpu,
-    /// Of this process.
+    /// The resident memory of this process.
     memory_bytes: u64,
     /// The last 1, 5 and 15 minutes.
     windows: Vec<WindowReport>,
@@ -55,32 +55,32 @@ struct Service {
     uptime_seconds: f64,
 }
 
-/// Connections from clients.
+/// Client connections.
 #[derive(Object, Serialize)]
 struct Connections {
     now: usize,
-    /// The most at a time since the start.
+    /// The maximum number at the same time since the start.
     peak: usize,
     limit: usize,
 }
 
-/// Processor time in use.
+/// CPU utilization.
 #[derive(Object, Serialize)]
 struct Cpu {
-    /// Of what this process may use, 0 to 1.
+    /// Of this process, as a share of its limit: 0 to 1.
     process: Option<f64>,
-    /// Of the whole machine, 0 to 1. In a container that is the node.
+    /// Of the whole machine, 0 to 1. In a container, the machine is the node.
     system: Option<f64>,
-    /// How many processors this process may use.
+    /// The number of CPUs that this process may use.
     limit_cpus: f64,
 }
 
-/// What a time was like. Null where there is nothing to divide by.
+/// Statistics of a time window. Numbers without data are null.
 #[derive(Object, Serialize)]
 #[oai(rename = "Window")]
 struct WindowReport {
     minutes: u64,
-    /// How long the window really is: less than its minutes soon after the start.
+    /// The actual length of the window, which is shorter soon after the start.
     covered_seconds: f64,
     requests: u64,
     requests_per_second: Option<f64>,
@@ -92,10 +92,10 @@ struct WindowReport {
     errors: Errors,
     /// The share of requests that did not end with 5xx.
     availability: Option<f64>,
-    /// Satisfaction, 0 to 1. A 5xx, or a request that was cut off, frustrates.
+    /// User satisfaction, 0 to 1. A 5xx or a canceled request counts 0.
     apdex: Option<f64>,
     cpu: WindowCpu,
-    /// The most connections at a time.
+    /// The maximum number of connections at the same time.
     connections_peak: usize,
 }
 
@@ -105,7 +105,7 @@ struct Errors {
     client: u64,
     /// 5xx.
     server: u64,
-    /// Cut off before the response.
+    /// Canceled before the response.
     canceled: u64,
     by_code: Vec<CodeCount>,
 }
@@ -116,24 +116,24 @@ struct CodeCount {
     count: u64,
 }
 
-/// Means over the window.
+/// Average CPU utilization over the window.
 #[derive(Object, Serialize)]
 struct WindowCpu {
     process: Option<f64>,
     system: Option<f64>,
 }
 
-/// The last fifteen minutes in steps, the oldest first.
+/// The last fifteen minutes in steps, oldest first.
 #[derive(Object, Serialize)]
 struct History {
-    /// Whose steps they are, as in `/stats`.
+    /// The replica, as in `/stats`.
     instance_id: String,
     host_name: String,
     step_seconds: u64,
     points: Vec<PointReport>,
 }
 
-/// One step. Null where there is nothing to divide by.
+/// One step. Numbers without data are null.
 #[derive(Object, Serialize)]
 #[oai(rename = "Point")]
 struct PointReport {
@@ -157,7 +157,7 @@ struct PointReport {
 
 #[derive(ApiResponse)]
 enum StatsResponse {
-    /// The numbers
+    /// The statistics
     #[oai(status = 200)]
     Ok(Rendered<Report>),
 }
@@ -171,10 +171,10 @@ enum HistoryResponse {
 
 #[OpenApi(tag = "Tag::Operations")]
 impl StatsApi {
-    /// How is this replica?
+    /// Statistics of this replica
     ///
-    /// Response times, errors, connections, rate, processor, availability and satisfaction over the
-    /// last 1, 5 and 15 minutes.
+    /// Response times, errors, connections, request rate, CPU, availability and Apdex over the last
+    /// 1, 5 and 15 minutes.
     #[oai(path = "/stats", method = "get")]
     async fn stats(&self, _accept: AcceptJson) -> Result<StatsResponse, Failure<NoErrors>> {
         let started_at = self.readiness.started_at();
@@ -202,9 +202,9 @@ impl StatsApi {
         })?))
     }
 
-    /// How was this replica?
+    /// History of this replica
     ///
-    /// The numbers of the last fifteen minutes in steps of five seconds.
+    /// The statistics of the last fifteen minutes in steps of five seconds.
     #[oai(path = "/stats/history", method = "get")]
     async fn history(&self, _accept: AcceptJson) -> Result<HistoryResponse, Failure<NoErrors>> {
         let [instance_id, host_name] = telemetry::instance();

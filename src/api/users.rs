@@ -1,4 +1,4 @@
-//! Who has spoken.
+//! The endpoint that lists users.
 
 use super::{
     declared_errors::{Codes, Failure, database_codes},
@@ -14,10 +14,10 @@ use poem_openapi::{Object, OpenApi};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Most names in one answer, one less than [`Store::first_users`] has.
+/// The maximum number of names in a response, one less than [`Store::first_users`] returns.
 const LIMIT_MAX: u32 = NAMES_MAX - 1;
 
-/// How many names a reader asks for.
+/// The number of names requested.
 type Limit = BoundedInt<1, { LIMIT_MAX as i64 }>;
 
 pub struct UsersApi {
@@ -26,12 +26,12 @@ pub struct UsersApi {
     pub last: LastRendering<FirstNames>,
 }
 
-/// The names of those who have posted, each once, in byte order.
+/// The names of all users who have posted, without duplicates, in byte order.
 #[derive(Object, Serialize)]
 #[oai(example)]
 struct UserList {
     users: Vec<String>,
-    /// There are more: give this as `after` to read on.
+    /// Present if there are more users: pass it as `after` to get the next page.
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -57,13 +57,13 @@ impl UsersApi {
     async fn list(
         &self,
         _accept: AcceptJson,
-        /// How many names at most.
+        /// The maximum number of names.
         #[oai(default = "Limit::greatest")]
         limit: Query<Limit>,
-        /// Only names that come after this one.
+        /// Only names after this one in byte order.
         after: Query<Option<String>>,
-        /// The `ETag` of an earlier response. If nothing has changed since, the response is 304
-        /// without a body.
+        /// The `ETag` of an earlier response. If the list has not changed since, the response is a
+        /// 304 without a body.
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<EntityTags>>,
     ) -> Result<Listing<UserList>, Failure<ListErrors>> {
@@ -78,7 +78,7 @@ impl UsersApi {
                 }
             }
             Some(after) => {
-                // One more than asked for tells whether there is more.
+                // One more than requested, to see whether there is another page.
                 render(&self.store.users(after, limit + 1, deadline).await?, limit)?
             }
         };
@@ -86,7 +86,7 @@ impl UsersApi {
     }
 }
 
-/// Renders a page of up to `limit` names; `names` has more of them if there are more.
+/// Renders a page of at most `limit` names. `names` is longer if there is another page.
 fn render(names: &[String], limit: u32) -> Result<Rendering, ApiError> {
     let users = names[..names.len().min(limit as usize)].to_vec();
     let next = if users.len() < names.len() { users.last().cloned() } else { None };

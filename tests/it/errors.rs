@@ -169,7 +169,7 @@ async fn a_byte_order_mark_is_named() {
         let problem = problem(request.body(body).send().await.unwrap()).await;
         assert_eq!(problem["code"], "malformed_json");
         let detail = problem["detail"].as_str().unwrap();
-        assert!(detail.contains(&format!("byte order mark, of {encoding}.")), "{detail}");
+        assert!(detail.contains(&format!("byte order mark ({encoding}).")), "{detail}");
     }
 }
 

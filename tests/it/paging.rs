@@ -123,7 +123,6 @@ async fn a_parameter_that_is_no_number_of_its_range_is_refused() {
     }
     for (query, field, right) in [
         ("limit=0", "limit", "it must be a whole number from 1 to 100."),
-
         ("before=-1", "before", "it must be a whole number from 0 to 9223372036854775807."),
     ] {
         let response = app.get(&format!("/messages?{query}")).await;

@@ -1,4 +1,4 @@
-//! The bodies of requests, read under limits.
+//! Reads request bodies within limits of size and time.
 
 use crate::{
     config::Config,
@@ -20,7 +20,7 @@ use poem_openapi::{
 use std::{marker::PhantomData, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-/// What one request may cost.
+/// The limits of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
     pub body_bytes_max: usize,
@@ -32,13 +32,13 @@ impl RequestLimits {
         Self { body_bytes_max: config.max_body_bytes as usize, timeout: config.request_timeout }
     }
 
-    /// When a request that begins now must be answered.
+    /// The deadline of a request that begins now.
     pub fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
 }
 
-/// A JSON body that has not been read yet. `T` is only its schema.
+/// A JSON body that is not read yet. `T` only provides the schema.
 pub struct Unread<T> {
     body: poem::Body,
     announced: Option<u64>,
@@ -47,14 +47,14 @@ pub struct Unread<T> {
 
 impl<T> Unread<T> {
     /// # Errors
-    /// `body_too_large`, `request_timeout`, or `malformed_json` for a body that breaks off.
+    /// `body_too_large`, `request_timeout`, or `malformed_json` for an incomplete body.
     pub async fn read(self, limits: RequestLimits, deadline: Instant) -> Result<Bytes, ApiError> {
         let bytes_max = limits.body_bytes_max;
         let too_large = || {
-            let detail = format!("The body may have up to {bytes_max} bytes.");
+            let detail = format!("The body may have at most {bytes_max} bytes.");
             ApiError::because(Code::BodyTooLarge, detail)
         };
-        // Who announces too much is told before sending it.
+        // Reject a Content-Length above the limit before the client sends the body.
         if self.announced.is_some_and(|bytes| bytes > bytes_max as u64) {
             return Err(too_large());
         }
@@ -65,11 +65,11 @@ impl<T> Unread<T> {
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => Err(ApiError::because(
                 Code::MalformedJson,
-                "The body could not be read to its end.",
+                "The body ended before it was complete.",
             )),
             Err(_) => Err(ApiError::because(
                 Code::RequestTimeout,
-                format!("The body was not complete within {:?}.", limits.timeout),
+                format!("The body did not arrive within {:?}.", limits.timeout),
             )),
         }
     }
@@ -78,7 +78,7 @@ impl<T> Unread<T> {
 impl<T: Type> Payload for Unread<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
-    /// `from_request` looks at it, and says what is wrong.
+    /// Accepts every type: `from_request` checks it, with a detailed error.
     fn check_content_type(_: &str) -> bool {
         true
     }
@@ -113,9 +113,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let content_type = types.next().and_then(|it| it.to_str().ok()).unwrap_or_default();
     if types.next().is_some() {
-        return refuse("The Content-Type header is there twice.".to_owned());
+        return refuse("The Content-Type header is repeated.".to_owned());
     }
-    // Nearly all say it like this.
+    // Nearly all clients send exactly this.
     if content_type == "application/json" {
         return Ok(());
     }
@@ -128,10 +128,10 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     if ["utf-8", "utf8"].iter().any(|utf_8| charset.eq_ignore_ascii_case(utf_8)) {
         return Ok(());
     }
-    refuse(format!("The charset is `{}`, but JSON is UTF-8.", excerpt(charset)))
+    refuse(format!("The charset is `{}`, but JSON must be UTF-8.", excerpt(charset)))
 }
 
-/// A compressed body is not unpacked: a few kilobytes can become gigabytes.
+/// Rejects compressed bodies: a few kilobytes can decompress to gigabytes.
 fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
     let codings = headers.get_all(header::CONTENT_ENCODING);
     let Some(coding) = codings.iter().find(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"))

@@ -1,4 +1,4 @@
-//! What stands in the headers of requests, and what is said when it is wrong.
+//! Extracts values from request headers and rejects invalid ones.
 
 use crate::{
     message::{IdempotencyKey, InvalidKey, KEY_BYTES_MAX},
@@ -13,16 +13,16 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
 };
 
-/// A header that an endpoint declares. poem-openapi's own passes over values that are not text.
+/// A header that an endpoint declares. poem-openapi's own type ignores values that are not text.
 pub struct Header<T>(pub T);
 
-/// What a header can be read as.
+/// A type that can be parsed from a header.
 pub trait FromHeader: Sized + Send {
     const NAME: HeaderName;
 
     fn schema() -> MetaSchema;
 
-    /// From its lines.
+    /// Parses all lines of the header.
     fn read<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Result<Self, ApiError>;
 }
 
@@ -69,21 +69,21 @@ impl FromHeader for Option<IdempotencyKey> {
         };
         key.map(Some).map_err(|InvalidKey| {
             let detail = format!(
-                "The header has one value of 1 to {KEY_BYTES_MAX} printable ASCII characters."
+                "The header must have one value of 1 to {KEY_BYTES_MAX} printable ASCII characters."
             );
             ApiError::because(Code::InvalidIdempotencyKey, detail)
         })
     }
 }
 
-/// The value of an `If-None-Match` header, all lines of it.
+/// The value of an `If-None-Match` header, with all its lines.
 #[derive(Debug)]
 pub struct EntityTags(String);
 
 impl EntityTags {
-    /// Whether the content of an entity tag is among these, by the weak comparison of RFC 9110,
-    /// section 8.8.3.2. Proxies that compress make a tag weak, or add a suffix to it such as
-    /// `-gzip`, and do not always take that off again.
+    /// Whether these tags include `etag`, by the weak comparison of RFC 9110, section 8.8.3.2.
+    /// Proxies that compress make a tag weak or append a suffix such as `-gzip`, and do not always
+    /// remove it again.
     pub fn name(&self, etag: &str) -> bool {
         let opaque = etag.trim_end_matches('"');
         self.0.split(',').map(str::trim).any(|tag| {
@@ -101,14 +101,14 @@ impl FromHeader for Option<EntityTags> {
         MetaSchema::new("string")
     }
 
-    /// Several lines mean the same as one list (RFC 9110, section 5.3).
+    /// Several lines are equivalent to one list (RFC 9110, section 5.3).
     fn read<'a>(lines: impl Iterator<Item = &'a HeaderValue>) -> Result<Self, ApiError> {
         let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
         Ok((!lines.is_empty()).then(|| EntityTags(lines.join(","))))
     }
 }
 
-/// Refuses a request whose `Accept` header takes no JSON. Every endpoint of the API begins with it.
+/// Rejects a request whose `Accept` header excludes JSON. Every endpoint of the API uses it first.
 pub struct AcceptJson;
 
 impl<'a> ApiExtractor<'a> for AcceptJson {
@@ -125,7 +125,7 @@ impl<'a> ApiExtractor<'a> for AcceptJson {
         if accepts_json(request.headers()) {
             return Ok(Self);
         }
-        Err(ApiError::because(Code::NotAcceptable, "The answer is application/json.").into())
+        Err(ApiError::because(Code::NotAcceptable, "Responses are application/json.").into())
     }
 }
 
@@ -138,8 +138,8 @@ fn accepts_json(headers: &HeaderMap) -> bool {
         .map(str::trim)
         .filter(|range| !range.is_empty())
         .peekable();
-    // No header means that everything is welcome; of several ranges that match, the most specific
-    // one counts (RFC 9110, section 12.5.1).
+    // No header accepts everything; of several matching ranges, the most specific one applies
+    // (RFC 9110, section 12.5.1).
     ranges.peek().is_none()
         || ranges
             .filter_map(weight_of_json)
@@ -147,13 +147,13 @@ fn accepts_json(headers: &HeaderMap) -> bool {
             .is_some_and(|(_, weight)| weight > 0.0)
 }
 
-/// How specific a media range is and how much it wants JSON, if it speaks of JSON at all.
+/// Returns how specific a media range is and its weight, or `None` if it does not match JSON.
 fn weight_of_json(range: &str) -> Option<(u8, f32)> {
     let mut parts = range.split(';').map(str::trim);
     let specificity = match parts.next()?.to_ascii_lowercase().as_str() {
         "application/json" => 2,
         "application/*" => 1,
-        // Some old clients send the lone star.
+        // Some old clients send a single star.
         "*/*" | "*" => 0,
         _ => return None,
     };

@@ -1,4 +1,4 @@
-//! What is taken from requests, and what is said when it is wrong.
+//! Extracts values from requests and rejects invalid ones.
 
 mod body;
 

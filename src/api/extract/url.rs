@@ -1,4 +1,4 @@
-//! What stands in the URLs of requests, and what is said when it is wrong.
+//! Extracts parameters from request URLs and rejects invalid ones.
 
 use crate::{http::is_encoded, message::MessageId, problem::ApiError, telemetry::excerpt};
 use percent_encoding::percent_decode_str;
@@ -15,21 +15,21 @@ use std::{borrow::Cow, marker::PhantomData};
 pub struct BoundedInt<const MIN: i64, const MAX: i64>(pub i64);
 
 impl<const MIN: i64, const MAX: i64> BoundedInt<MIN, MAX> {
-    /// As a default.
+    /// The maximum, as a default.
     pub const fn greatest() -> Self {
         Self(MAX)
     }
 
-    /// As a number of things.
+    /// The number as a count.
     pub fn count(self) -> u32 {
         self.0.try_into().unwrap_or(u32::MAX)
     }
 }
 
-/// Anything that can be an id: a number that no message has is no error.
+/// A possible id: a number without a message is valid too.
 pub type Id = BoundedInt<0, { MessageId::MAX }>;
 
-// The trait is not imported: its `is_empty` would hide the one of strings.
+// The trait is not imported: its `is_empty` would shadow that of strings.
 impl<const MIN: i64, const MAX: i64> types::Type for BoundedInt<MIN, MAX> {
     const IS_REQUIRED: bool = true;
 
@@ -41,7 +41,7 @@ impl<const MIN: i64, const MAX: i64> types::Type for BoundedInt<MIN, MAX> {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        // JSON numbers are doubles to many tools, which round the largest id to one too large.
+        // Many tools read JSON numbers as doubles and would round the maximum up.
         #[expect(clippy::cast_precision_loss, reason = "left out where it would be lost")]
         let maximum = (MAX < 1 << 53).then_some(MAX as f64);
         #[expect(clippy::cast_precision_loss, reason = "the least numbers are small")]
@@ -60,7 +60,7 @@ impl<const MIN: i64, const MAX: i64> types::Type for BoundedInt<MIN, MAX> {
     }
 }
 
-/// For the default value in the document.
+/// For the default value in the OpenAPI document.
 impl<const MIN: i64, const MAX: i64> ToJSON for BoundedInt<MIN, MAX> {
     fn to_json(&self) -> Option<serde_json::Value> {
         Some(self.0.into())
@@ -69,7 +69,7 @@ impl<const MIN: i64, const MAX: i64> ToJSON for BoundedInt<MIN, MAX> {
 
 impl<const MIN: i64, const MAX: i64> ParseFromParameter for BoundedInt<MIN, MAX> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        // Without a sign, so that a number has one form.
+        // No sign, so that each number has one form.
         let number = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse());
         match number {
             Some(Ok(number)) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
@@ -78,24 +78,23 @@ impl<const MIN: i64, const MAX: i64> ParseFromParameter for BoundedInt<MIN, MAX>
     }
 }
 
-/// A parameter of the URL that an endpoint declares.
+/// A URL parameter that an endpoint declares.
 pub struct Parameter<P, T>(pub T, PhantomData<P>);
 
-/// A parameter of the query.
+/// A query parameter.
 pub type Query<T> = Parameter<InQuery, T>;
 
-/// The parameter of a path that ends with it.
+/// The parameter at the end of a path.
 pub type LastSegment<T> = Parameter<InPath, T>;
 
-/// A part of a URL.
+/// The part of a URL that holds a parameter.
 pub trait Place: Send {
     const IN: MetaParamIn;
 
     fn value<'a>(request: &'a Request, name: &str) -> Result<Option<Cow<'a, str>>, ApiError>;
 }
 
-/// One that is not UTF-8 is an error, and one that is there twice: either value could be the wrong
-/// one.
+/// Rejects values that are not UTF-8, and repeated parameters, whose meaning is ambiguous.
 pub enum InQuery {}
 
 impl Place for InQuery {
@@ -148,7 +147,7 @@ impl<'a, P: Place, T: ParseFromParameter> ApiExtractor<'a> for Parameter<P, T> {
     }
 }
 
-/// The value of a parameter in a query: <https://url.spec.whatwg.org/#urlencoded-parsing>.
+/// Returns a query parameter, by <https://url.spec.whatwg.org/#urlencoded-parsing>.
 fn query_value<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, ApiError> {
     if query.contains('%') {
         check_encoding(query)?;
@@ -158,7 +157,7 @@ fn query_value<'a>(query: &'a str, name: &str) -> Result<Option<Cow<'a, str>>, A
         (decoded(key) == name).then_some(value)
     });
     match (values.next(), values.next()) {
-        (Some(_), Some(_)) => Err(ApiError::parameter(name, "it is there more than once")),
+        (Some(_), Some(_)) => Err(ApiError::parameter(name, "it is repeated")),
         (value, _) => Ok(value.map(decoded)),
     }
 }
@@ -171,14 +170,14 @@ fn decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text).decode_utf8_lossy()
 }
 
-/// Refuses a query that is not percent-encoded UTF-8, also where it says nothing to us: what is
-/// wrong may be the name of a parameter that was meant.
+/// Rejects a query that is not percent-encoded UTF-8, even in unknown parameters: the broken part
+/// may be the name of a known one.
 fn check_encoding(query: &str) -> Result<(), ApiError> {
     for parameter in query.split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         for (what, text) in [("its name", name), ("its value", value)] {
             let wrong = if !is_encoded(text.as_bytes()) {
-                "has a percent sign that encodes nothing; `%` itself is `%25`"
+                "has a percent sign without two hexadecimal digits; encode `%` as `%25`"
             } else if percent_decode_str(text).decode_utf8().is_err() {
                 "is not UTF-8"
             } else {
@@ -193,8 +192,7 @@ fn check_encoding(query: &str) -> Result<(), ApiError> {
 
 fn parse<T: ParseFromParameter>(name: &str, value: Option<Cow<'_, str>>) -> Result<T, ApiError> {
     T::parse_from_parameters(value).map_err(|error| {
-        // poem-openapi puts `failed to parse "TYPE": ` before what is wrong, and where it found it
-        // after it.
+        // poem-openapi puts `failed to parse "TYPE": ` before the reason, and the place after it.
         let message = error.into_message();
         let reason = message.split_once(": ").map_or(&*message, |(_, reason)| reason);
         let reason = reason.split_once(" (occurred").map_or(reason, |(reason, _)| reason);

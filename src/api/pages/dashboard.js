@@ -1,6 +1,5 @@
-// The live dashboard: asks /stats and /stats/history every five seconds and draws what they say of
-// one replica, also where a load balancer leads to several.
-// It knows the shape of these two answers, which openapi.json describes, and nothing else.
+// The live dashboard: polls /stats and /stats/history every five seconds and draws one replica,
+// even behind a load balancer. It depends only on the shape of these two responses (openapi.json).
 
 /** @typedef {Record<string, any>} Json */
 /** @typedef {["ok" | "watch" | "bad" | "none", string]} State */
@@ -10,48 +9,48 @@
 /** @typedef {typeof charts[0]} Chart */
 
 const POLL_MS = 5000;
-/** How often to ask until the replica that is shown responds. */
+/** How many requests to send until the displayed replica responds. */
 const TRIES = 8;
-/** How long a replica counts as one of several after its last response. */
+/** How long a replica counts as active after its last response. */
 const HEARD_MS = 60_000;
-/** How far back the charts can reach, how far apart they then name the time, and in words. A server
- * that has just started fills its charts. @type {[number, number, string][]} */
+/** The possible time spans of the charts, the intervals between their time labels, and their names.
+ * The span grows with the server's uptime. @type {[number, number, string][]} */
 const SPANS = [
   [60_000, 15_000, "Last minute"],
   [300_000, 60_000, "Last 5 minutes"],
   [900_000, 180_000, "Last 15 minutes"],
 ];
-/** Keeps lines at the ends of a scale whole, in pixels. */
+/** Margin in pixels, so that lines at the ends of a scale are not clipped. */
 const INSET = 4;
-// As in deploy/observability/objectives.json; a test compares them.
+// The same as in deploy/observability/objectives.json; a test compares them.
 const OBJECTIVE = 0.999;
 const APDEX_GOAL = 0.9;
 
-// What the page shows. Times are in ms since 1970, and 0 if there is none.
+// The state of the page. Times are in ms since 1970; 0 means none.
 let minutes = 1;
 let stats = /** @type {Json | null} */ (null);
 let points = /** @type {Json[]} */ ([]);
 let stepMs = POLL_MS;
-/** The first failure in a row. */
+/** The first of the current consecutive failures. */
 let failed = 0;
 let problem = "";
-/** When another process began to answer. */
+/** When another process began to respond. */
 let replaced = 0;
-/** The replicas that responded of late: host name and time. @type {Map<string, Json>} */
+/** The replicas that responded recently: host name and time. @type {Map<string, Json>} */
 const heard = new Map();
-/** The `instance_id` of the replica that is shown, and of the one that responded last. */
+/** The `instance_id` of the displayed replica, and of the one that responded last. */
 let shown = "";
 let latestId = "";
-/** When a replica responded again after another one had. */
+/** When responses last alternated between replicas. */
 let alternated = 0;
-/** What the reader looks at, if not the latest. */
+/** The time that the user selected, if any. */
 let moment = 0;
 
 /** @returns {Format} */
 const or = (format) => (value) => value == null ? "–" : format(value);
 const number = or((value) => value.toLocaleString("en", value < 1000
   ? { maximumSignificantDigits: value < 1 ? 2 : 3 } : { maximumFractionDigits: 0 }));
-// No line ends between a number and its unit.
+// No line break between a number and its unit.
 const seconds = or((value) =>
   value < 1 ? `${number(value * 1000)}\u00a0ms` : `${number(value)}\u00a0s`);
 const percent = or((value) => `${(value * 100).toLocaleString("en",
@@ -76,10 +75,10 @@ function judge(known, bad, watch, words) {
   return bad ? ["bad", worst] : watch ? ["watch", middling] : ["ok", fine];
 }
 
-/** Title, explanation, and what to show of one of the windows.
+/** Title, explanation, and the content for a window.
  * @type {[string, string, (window: Json, stats: Json) => Shown][]} */
 const TILES = [
-  ["Request rate", "Answers per second, without health checks and this page.", (w) => ({
+  ["Request rate", "Responses per second, without health checks and this page.", (w) => ({
     value: `${number(w.requests_per_second)} /s`,
     state: w.requests ? ["ok", "Serving"] : ["none", "No requests"],
     more: [["requests", w.requests], ["in", duration(w.covered_seconds)]],
@@ -90,7 +89,7 @@ const TILES = [
       "Slow, Some slow, On target"),
     more: [50, 95, 99].map((p) => [`p${p}`, seconds(w[`p${p}_seconds`])]),
   })],
-  ["Availability", `What did not fail with a 5xx. Objective: ${share(OBJECTIVE)}.`, (w) => ({
+  ["Availability", `Requests without a 5xx. Objective: ${share(OBJECTIVE)}.`, (w) => ({
     value: share(w.availability),
     state: judge(w.requests, w.availability < 0.99, w.availability < OBJECTIVE,
       "Failing, Below target, On target"),
@@ -101,17 +100,17 @@ const TILES = [
     state: judge(w.requests, w.apdex < 0.7, w.apdex < APDEX_GOAL, "Poor, Fair, Good"),
     more: [["T", seconds(s.apdex_t_seconds)], ["4 T", seconds(4 * s.apdex_t_seconds)]],
   })],
-  ["Errors", "4xx: the request was wrong. 5xx: the server failed. Cut off: no answer.", (w) => {
+  ["Errors", "4xx: invalid request. 5xx: the server failed. Canceled: no response.", (w) => {
     const { client, server, canceled, by_code: codes } = w.errors;
     return {
       value: `${number(client + server)} errors`,
       state: judge(w.requests, w.availability < OBJECTIVE, server > 0,
         `Failing, Some failed, ${client ? "Clients’ only" : "None"}`),
-      more: [["4xx", client], ["5xx", server], ["cut off", canceled],
+      more: [["4xx", client], ["5xx", server], ["canceled", canceled],
         ...codes.map(({ code, count }) => [code, count])],
     };
   }],
-  ["Connected clients", "Open connections. Those beyond the limit are turned away.", (w, s) => {
+  ["Connected clients", "Open connections. The server refuses those above the limit.", (w, s) => {
     const { now, peak, limit } = s.connections;
     return {
       value: `${number(now)} open`,
@@ -119,7 +118,7 @@ const TILES = [
       more: [[`peak in ${minutes} min`, w.connections_peak], ["peak ever", peak], ["limit", limit]],
     };
   }],
-  ["CPU", "The server’s part of its limit. System: all of the machine.", (w, s) => {
+  ["CPU", "The server’s share of its limit. System: the whole machine.", (w, s) => {
     const { process, system } = w.cpu;
     return {
       value: percent(process),
@@ -139,12 +138,12 @@ function linear(low = 0, most = 1) {
   return { ticks, at: (value) => (value - low) / (count * step) };
 }
 
-/** An axis from 0 to `least` or beyond. */
+/** An axis from 0 to at least `least`. */
 const fromZero = (least) => (values) => linear(0, Math.max(least, ...values));
-/** Shares near 1 get the room to be told apart. */
+/** Zooms in on shares near 1 so that they can be distinguished. */
 const toOne = (values) => linear([0.96, 0.8].find((low) => low < Math.min(...values)), 1);
 
-/** Percentiles differ by powers of ten. */
+/** For percentiles, which differ by powers of ten. */
 function logarithmic(values) {
   const power = (value) => Math.log10(Math.max(value, 1e-5));
   const low = Math.floor(power(Math.min(...values)));
@@ -154,10 +153,10 @@ function logarithmic(values) {
 }
 
 /** Title, unit, format, scale, series, and whether to draw bars. A series is a name, a key of the
- * points, classes, and the key to draw if that is another.
+ * points, classes, and the key to draw if it differs.
  * @type {[string, string, Format, (values: number[]) => Scale, string[][], boolean?][]} */
 const CHARTS = [
-  ["Request rate", "answers per second", rate, fromZero(1), [["all", "requests_per_second", "a"]]],
+  ["Request rate", "requests per second", rate, fromZero(1), [["all", "requests_per_second", "a"]]],
   ["Response time", "logarithmic scale", seconds, logarithmic, [
     ["average", "mean_seconds", "a"],
     ["p50", "p50_seconds", "c dashed"],
@@ -184,7 +183,7 @@ const CHARTS = [
 /** @param {string} selector @param {ParentNode} parent @returns {any} */
 const find = (selector, parent = document) => parent.querySelector(selector);
 
-// These three touch the page only where something changed.
+// These three change the page only where the content differs.
 function say(node, what) {
   const words = typeof what === "number" ? number(what) : what;
   if (node.textContent !== words) node.textContent = words;
@@ -210,7 +209,7 @@ function make(name, ...inside) {
   return node;
 }
 
-/** Adds a copy of the template to its like. */
+/** Appends a copy of the template to its list. */
 function stamp(name, title, about) {
   const node = find(`#${name}`).content.firstElementChild.cloneNode(true);
   say(find("h3", node), title);
@@ -245,36 +244,36 @@ function showTiles() {
   });
 }
 
-/** The state of the server, and what to know about it. @returns {[State, string]} */
+/** The state of the server, and a note about it. @returns {[State, string]} */
 function condition() {
   if (failed) {
-    const last = stats ? "These are its last numbers." : "No numbers yet.";
-    return [["bad", `${problem} since ${clock(failed)}`], `${last} This page keeps asking.`];
+    const last = stats ? "These are its last values." : "No values yet.";
+    return [["bad", `${problem} since ${clock(failed)}`], `${last} This page keeps retrying.`];
   }
   if (!stats) return [["none", "Loading"], ""];
-  if (!stats.ready) return [["watch", "Not ready"], "It starts, stops, or has no database."];
+  if (!stats.ready) return [["watch", "Not ready"], "Starting, stopping, or without a database."];
   if (stats.windows.every(({ requests }) => !requests)) {
-    return [["ok", "Ready, no requests"], "Times and shares appear with the first request."];
+    return [["ok", "Ready, no requests"], "Response times appear with the first request."];
   }
-  return [["ok", "Ready"], replaced && !alternates() ? `Another process responds since \
+  return [["ok", "Ready"], replaced && !alternates() ? `Another process has responded since \
 ${clock(replaced)}: after a restart, or behind a load balancer.` : ""];
 }
 
 const alternates = () => alternated > Date.now() - HEARD_MS;
 const name = (id) => `${heard.get(id)?.host ?? "another"} (${id.slice(-6)})`;
 
-/** What to know about a load balancer between this page and several replicas. */
+/** A note about a load balancer between this page and several replicas. */
 function balance() {
   if (!alternates()) return "";
   const names = [...heard.keys()].sort().map(name);
   return `Responses come from ${names.length} replicas in turn: ${names.join(", ")}. This page \
-shows ${name(shown)} only. For another one open its own address; Prometheus adds up all of them.`;
+shows only ${name(shown)}. To see another, open its own address. Prometheus combines all of them.`;
 }
 
 function showHead() {
   const [state, reason] = condition();
   const note = `${reason} ${balance()}`.trim();
-  // Screen readers say a new state aloud, so nothing in it may count on.
+  // Screen readers announce a new state, so it must not contain a running counter.
   sayState(find("#status"), state);
   say(find("#note"), note);
   find("#note").hidden = !note;
@@ -311,13 +310,13 @@ const charts = CHARTS.map(([title, unit, format, scaleOf, series, bars]) => {
 
 const end = () => points.at(-1)?.time;
 const span = () => SPANS.find(([ms]) => end() - points[0]?.time < ms) ?? SPANS.at(-1);
-// Pixels, and a tenth of one is fine enough.
+// In pixels, rounded to a tenth.
 const x = ({ width }, time) => +((1 - (end() - time) / span()[0]) * width).toFixed(1);
 const y = ({ height, scale }, value) =>
   +(INSET + (1 - scale.at(value)) * (height - 2 * INSET)).toFixed(1);
 
-/** A line with gaps where there is no value, and dots on the latest point and on those that stand
- * alone between two gaps. @param {Chart} chart @returns {[string, string]} */
+/** A line with gaps at missing values, and dots on the latest point and on isolated points between
+ * two gaps. @param {Chart} chart @returns {[string, string]} */
 function paths(chart, key) {
   const known = points.filter((point) => point[key] != null);
   const near = (i) => known[i + 1]?.time - known[i]?.time < 1.5 * stepMs;
@@ -377,19 +376,19 @@ function draw(chart) {
   say(find(".empty", node), measured ? "" : why);
 }
 
-/** The index of the point that the reader looks at. */
+/** The index of the selected point. */
 function looked() {
   const index = points.findIndex(({ time }) => time >= moment - stepMs / 2);
   return moment && index >= 0 ? index : points.length - 1;
 }
 
-/** Shows one moment in all charts. */
+/** Shows the selected time in all charts. */
 function showMoment() {
   const index = looked();
   const point = points[index];
   if (!point) return;
   const when = clock(point.time);
-  say(find("#moment"), moment ? `At ${when}` : "Latest values; point at a chart for others");
+  say(find("#moment"), moment ? `At ${when}` : "Latest values; point at a chart for earlier ones");
   const latest = (key) => points.findLast((one) => one[key] != null)?.[key];
   for (const chart of charts) {
     const { series, format, keys, node, plot, height } = chart;
@@ -416,7 +415,7 @@ function look(time = 0) {
   showMoment();
 }
 
-/** By how many points a key moves the moment. */
+/** By how many points a key moves the selected time. */
 const KEYS = {
   ArrowLeft: -1, ArrowRight: 1, PageDown: -12, PageUp: 12, Home: -1e3, End: 1e3, Escape: 0,
 };
@@ -428,7 +427,7 @@ function listen(chart) {
     const part = (event.clientX - plot.getBoundingClientRect().left) / chart.width;
     look(end() - (1 - part) * span()[0]);
   };
-  // A lifted finger leaves its moment on the page; a tap elsewhere takes it away.
+  // On touch screens the selection stays until a tap elsewhere.
   plot.onpointerleave = (event) => event.pointerType === "mouse" && look();
   plot.onblur = () => look();
   plot.onkeydown = (event) => {
@@ -444,7 +443,7 @@ function listen(chart) {
   }).observe(plot);
 }
 
-/** The table stays as it was opened, so that readers keep their place in it. */
+/** The table is not updated while it is open, so that users keep their place in it. */
 function showTable() {
   if (!points.length) return;
   const row = (time, cell) => make("tr", make("th", time),
@@ -453,13 +452,13 @@ function showTable() {
   const head = row("Time", (title) => make("th", title));
   const rows = points.map((point) =>
     row(clock(point.time), (_, key, format) => make("td", format(point[key]))));
-  const caption = make("caption", `As of ${clock(end())}; reopen it for newer`);
+  const caption = make("caption", `As of ${clock(end())}; reopen to refresh`);
   find("table").replaceChildren(caption, make("thead", head), make("tbody", ...rows.reverse()));
 }
 
 function show() {
   showHead();
-  // Of a page in the background, only the title is seen.
+  // Only the title of a background page is visible.
   if (document.hidden) return;
   showTiles();
   charts.forEach(draw);
@@ -468,11 +467,11 @@ function show() {
 
 async function get(path) {
   const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(POLL_MS) });
-  if (!response.ok) throw new Error(path, { cause: `Answers ${response.status}` });
+  if (!response.ok) throw new Error(path, { cause: `Status ${response.status}` });
   return response.json();
 }
 
-/** Asks until the replica that is shown responds. `null` when only others do. */
+/** Sends requests until the displayed replica responds. `null` if only others do. */
 async function ask(path) {
   for (let i = 0; i < TRIES; i++) {
     const response = await get(path);
@@ -486,12 +485,13 @@ async function ask(path) {
   return null;
 }
 
-/** Both answers, from one replica: mixed, they would be a saw. Empty when it does not respond,
- * but others do. The one that is shown changes only when it is gone. @returns {Promise<Json[]>} */
+/** Both responses from one replica, because mixed ones would draw a sawtooth. Empty if only other
+ * replicas respond. Changes to another replica only when this one is gone.
+ * @returns {Promise<Json[]>} */
 async function askBoth() {
   const begun = Date.now();
   const latest = await ask("stats");
-  // On the same connection, which often leads to the same replica.
+  // Reuses the connection, which often reaches the same replica.
   const history = latest && await ask("stats/history");
   for (const [id, { time }] of heard) if (begun - time > HEARD_MS) heard.delete(id);
   if (history) return [latest, history];
@@ -508,7 +508,7 @@ async function poll() {
     failed = 0;
   } catch (error) {
     failed ||= Date.now();
-    problem = error.cause ?? "Not answering";
+    problem = error.cause ?? "Not responding";
   }
   setTimeout(poll, POLL_MS);
   show();
@@ -524,7 +524,7 @@ function take(latest, history) {
     t: stats.apdex_t_seconds,
     errors: point.client_errors_per_second + point.server_errors_per_second,
   }));
-  // A server that has just started has no history, but its time has come.
+  // A server that has just started has no history, but the charts need a time.
   if (!points.length) points = [{ time: Date.now() }];
   stepMs = history.step_seconds * 1000;
 }
