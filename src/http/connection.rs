@@ -1,9 +1,8 @@
-//! One client connection: HTTP/1.1 on it, and how long it may keep us waiting.
+//! One client connection: HTTP/1.1 and its timeouts.
 //!
-//! hyper has a time limit for a request's head, but the same one runs while a kept-alive connection
-//! is idle, where load balancers need a much longer one. So the limits are kept here: the socket
-//! and the service track what the connection is doing, and a timer looks at that when it could have
-//! run out.
+//! hyper's timeout for a request's head also applies to idle kept-alive connections, where load
+//! balancers need a much longer one. So this module has its own timeouts: the socket and the
+//! service track the activity of the connection, and a timer checks it.
 
 use super::{
     framing,
@@ -36,26 +35,24 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-/// Most bytes of a request's head, which is also all that hyper buffers of a body ahead of us.
+/// The maximum size of a request's head, and of the part of a body that hyper buffers.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Most headers of a request, as hyper has it by default.
+/// The maximum number of headers of a request, hyper's default.
 const HEADERS_MAX: usize = 100;
 
-/// Most bytes that are read and thrown away after the last answer, for clients that read no answer
-/// before they have sent everything: closing at once would reset the connection under the answer.
+/// The maximum number of bytes to discard after the last response. Some clients send everything
+/// before they read, and closing at once would reset the connection before they get the response.
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How long that may take.
+/// The maximum duration of that.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long to look for a request that has arrived, before an idle connection is closed for
-/// stopping.
+/// How long a shutdown waits on an idle connection for a request that has already arrived.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// Serves a connection until its client leaves, its time is over, or `stop` resolves and the
-/// requests under way are answered. Returns the socket when the last answer is written, for
-/// [`linger`].
+/// Serves a connection until its client disconnects, a timeout expires, or `stop` resolves and the
+/// requests in progress are complete. Returns the socket after the last response, for [`linger`].
 pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
     stream: TcpStream,
     peer: SocketAddr,
@@ -66,7 +63,7 @@ pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
     stop: impl Future<Output = ()>,
 ) -> Option<TcpStream> {
     let local = stream.local_addr().ok()?;
-    // Small answers must not wait for the acknowledgement of the ones before them.
+    // Small responses must not wait for the acknowledgement of earlier ones.
     let _ = stream.set_nodelay(true);
     let activity = SharedActivity::default();
     let service = service_fn(|request: hyper::Request<Incoming>| {
@@ -81,7 +78,7 @@ pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
         answer(request).map(move |response| {
             let mut response = response.unwrap_or_else(poem::Error::into_response);
             if readiness.draining_since().is_some() {
-                // The client's next request is for another server.
+                // The client should send its next request to another server.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -92,7 +89,7 @@ pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
     let stream = TrackedSocket::new(stream, activity.clone());
     let mut connection = http1::Builder::new()
         .keep_alive(keep_alive)
-        // Who has nothing more to send may still want the answer.
+        // A client that has closed its sending side may still wait for the response.
         .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_header_size(HEAD_BYTES_MAX)
@@ -100,8 +97,8 @@ pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
 
     let mut stop = pin!(async {
         stop.await;
-        // A request that has arrived but was not read yet would be lost: hyper closes at once where
-        // it has read nothing.
+        // hyper closes a connection at once if it has read nothing, and would lose a request that
+        // has arrived but was not read yet.
         sleep(FAREWELL).await;
     });
     let mut stopping = false;
@@ -114,8 +111,8 @@ pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Some(result));
         }
-        // The timer is only ever moved when it would ring too late, or has rung too early; so a
-        // busy connection hardly touches it.
+        // The timer is only reset if it would expire too late or has expired too early, so a busy
+        // connection rarely resets it.
         while let Some(deadline) = activity.deadline(timeouts) {
             if deadline < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(deadline);
@@ -135,36 +132,34 @@ pub async fn run<F: Future<Output = poem::Result<Response>> + Unpin>(
         Some(Err(error)) => unreadable_head(&error)?,
         None => late_head(*activity.get(), &parts.read_buf, timeouts)?,
     };
-    // In a box, because every connection would otherwise have room for it.
+    // Boxed, because it would otherwise enlarge the future of every connection.
     Some(Box::pin(refuse(stream, refusal)).await)
 }
 
-/// The response to a head that hyper cannot read. Its own one has no body.
+/// Returns the response to a head that hyper cannot parse. hyper's own response has no body.
 fn unreadable_head(error: &hyper::Error) -> Option<Response> {
     let (code, detail) = if error.is_parse_too_large() {
         let most = format!("{HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers");
-        (Code::HeadTooLarge, format!("A head may have up to {most}."))
+        (Code::HeadTooLarge, format!("A head may have at most {most}."))
     } else if error.is_parse() {
-        (Code::MalformedRequest, format!("The head of the request cannot be read: {error}."))
+        (Code::MalformedRequest, format!("The request head cannot be parsed: {error}."))
     } else {
         return None;
     };
     Some(refuse_head(code, detail))
 }
 
-/// The response to a head that was not complete in time, if one has begun: a line end is none,
-/// because old clients send it after a body. While a head is read, hyper has nothing left to write.
+/// Returns the response to a head that was not complete in time, if one has begun. A line end does
+/// not begin one, because old clients send it after a body. hyper has no pending writes then.
 fn late_head(activity: Activity, read: &[u8], timeouts: Timeouts) -> Option<Response> {
     let has_begun = matches!(activity, Activity::ReadingHead(_)) && !read.trim_ascii().is_empty();
     has_begun.then(|| {
-        let detail =
-            format!("The head of the request was not complete within {:?}.", timeouts.head);
+        let detail = format!("The request head did not arrive within {:?}.", timeouts.head);
         refuse_head(Code::RequestTimeout, detail)
     })
 }
 
-/// Sends a response without a request. hyper writes it, as it writes all others, to a request that
-/// has arrived.
+/// Sends a response without a request: hyper writes it as the response to a stand-in request.
 async fn refuse(mut stream: TcpStream, response: Response) -> TcpStream {
     let stand_in = &b"GET / HTTP/1.1\r\n\r\n"[..];
     let response = Mutex::new(Some(response));
@@ -179,7 +174,7 @@ async fn refuse(mut stream: TcpStream, response: Response) -> TcpStream {
     stream
 }
 
-/// Says that nothing more comes, then waits a little until the client has said so too.
+/// Closes the sending side, then waits briefly until the client closes its own.
 pub async fn linger(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     let drain = async {

@@ -1,19 +1,19 @@
-//! How many connections there may be, of each kind: what is set, or what the process has files for.
+//! The maximum number of connections of each kind, by the settings and the open-file limit.
 //!
-//! Without a limit below that of the system, idle clients could take every file. Then neither a
-//! probe nor a refused client would get a response.
+//! Without a limit below that of the system, idle clients could use up all file descriptors. Then
+//! neither a probe nor a refused client would get a response.
 
 use crate::config::Config;
 use tracing::warn;
 
-/// Files beside those of clients and database: the standard streams, the runtime's, listeners,
-/// exporters, one that is being accepted.
+/// Files other than connections to clients and the database: the standard streams, the runtime,
+/// listeners, exporters, and a connection that is being accepted.
 const FILES_OF_PROCESS: u64 = 32;
 
-/// A connection to SQLite has the database and its log open; to MySQL, a socket.
+/// A connection to SQLite has the database and its log open; one to MySQL has a socket.
 const FILES_OF_DATABASE_CONNECTION: u64 = 2;
 
-/// The maximum number of clients without a place that get a response at the same time. Further ones
+/// The maximum number of refused clients that get a response at the same time. Further connections
 /// are closed without one, and counted.
 const REFUSALS_MAX: u64 = 256;
 
@@ -23,21 +23,21 @@ const OPS_MAX: u64 = 256;
 /// The minimum for refusals and for the operations port: a few probes at the same time.
 const SPARE_MIN: u64 = 4;
 
-/// How many connections of each kind.
+/// The maximum number of connections of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     pub clients: usize,
-    /// Clients that get the response that there is no place.
+    /// Clients above the limit that get `overloaded`.
     pub refusals: usize,
     pub ops: usize,
 }
 
 impl ConnectionLimits {
-    /// Raises the number of files that this process may have open to what the settings need, or as
-    /// far as the system allows, and divides what there is.
+    /// Raises the open-file limit to what the settings need, or as far as the system allows, and
+    /// divides it.
     ///
     /// # Errors
-    /// When the system allows fewer files than a server needs.
+    /// If the system allows fewer files than a server needs.
     pub fn claim(config: &Config) -> anyhow::Result<Self> {
         let ops = if config.ops_addr.is_some() { OPS_MAX } else { 0 };
         let clients = u64::from(config.max_connections);
@@ -60,14 +60,14 @@ impl ConnectionLimits {
                 allowed,
                 wanted,
                 max_connections,
-                "Open files are limited: fewer connections than MAX_CONNECTIONS are served"
+                "The open-file limit allows fewer connections than MAX_CONNECTIONS"
             );
         }
         Ok(limits)
     }
 }
 
-/// Clients get three quarters or more, once the others have their minimum.
+/// Clients get at least three quarters after the others have their minimum.
 fn share(files: u64, clients: u64, ops: u64) -> ConnectionLimits {
     let others = (files / 4).max(2 * SPARE_MIN).min(REFUSALS_MAX + ops);
     let clients = clients.min(files - others);

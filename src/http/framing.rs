@@ -1,7 +1,7 @@
-//! What HTTP/1.1 asks of a request and hyper does not check: which host it is for, where it ends.
+//! Rules of HTTP/1.1 for requests that hyper does not check: the host, and the end of the body.
 //!
-//! A proxy and a server that read such a request differently can be tricked into taking one
-//! client's bytes for another client's request.
+//! If a proxy and a server interpret such a request differently, an attacker can pass off bytes of
+//! one client as another client's request.
 
 use crate::telemetry::excerpt;
 use hyper::{
@@ -11,13 +11,13 @@ use hyper::{
 };
 use std::net::Ipv6Addr;
 
-/// What is wrong with a request, as a sentence for its client. It is passed on with the request, to
-/// the code that makes error responses.
+/// The fault of a request, as a sentence for its client. It is passed on with the request to the
+/// middleware, which responds with an error.
 #[derive(Clone, Debug)]
 pub struct Fault(pub String);
 
-/// Returns what is wrong with a request. Where hyper knows the body's length, that is settled, so
-/// only chunked bodies cost a second look.
+/// Returns the fault of a request, if any. If hyper knows the body's length, the coding is valid;
+/// only chunked bodies need the second check.
 pub fn fault(request: &Request<Incoming>) -> Option<Fault> {
     fault_of_host(request).or_else(|| match request.body().size_hint().exact() {
         Some(_) => None,
@@ -25,7 +25,7 @@ pub fn fault(request: &Request<Incoming>) -> Option<Fault> {
     })
 }
 
-/// RFC 9112, section 3.2: one valid `Host` header; only HTTP/1.0 may leave it out.
+/// RFC 9112, section 3.2: one valid `Host` header; only HTTP/1.0 may omit it.
 fn fault_of_host(request: &Request<Incoming>) -> Option<Fault> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -34,7 +34,7 @@ fn fault_of_host(request: &Request<Incoming>) -> Option<Fault> {
             "The Host header `{}` is not a host with an optional port, such as example.com:8081.",
             shown(host)
         ))),
-        (Some(_), Some(_)) => Some(Fault("The Host header is there twice; send it once.".into())),
+        (Some(_), Some(_)) => Some(Fault("The Host header is repeated; send it once.".into())),
         (None, _) if request.version() < Version::HTTP_11 => None,
         (None, _) => Some(Fault("The Host header is missing; HTTP/1.1 requires it, once.".into())),
     }
@@ -63,8 +63,8 @@ pub fn is_encoded(text: &[u8]) -> bool {
         .all(|rest| matches!(rest, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
 }
 
-/// RFC 9112, sections 6.1 and 7.1: a single `chunked` is the only transfer coding that is taken.
-/// hyper looks at the last coding only.
+/// RFC 9112, sections 6.1 and 7.1: the only accepted transfer coding is a single `chunked`. hyper
+/// checks only the last coding.
 fn fault_of_coding(request: &Request<Incoming>) -> Option<Fault> {
     let codings: Vec<&HeaderValue> =
         request.headers().get_all(header::TRANSFER_ENCODING).iter().collect();
@@ -75,7 +75,7 @@ fn fault_of_coding(request: &Request<Incoming>) -> Option<Fault> {
     }
     let codings: Vec<_> = codings.into_iter().map(shown).collect();
     Some(Fault(format!(
-        "The Transfer-Encoding is `{}`, but the only one that is taken is `chunked`, once.",
+        "The Transfer-Encoding is `{}`, but only a single `chunked` is supported.",
         codings.join(", ")
     )))
 }

@@ -1,4 +1,4 @@
-//! A port to listen on, for IPv6 and IPv4 where it is for every address.
+//! A port to listen on, for both IPv6 and IPv4 if the address is unspecified.
 
 use anyhow::Context;
 use socket2::SockRef;
@@ -8,20 +8,20 @@ use std::{
 };
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// A port that is taken but not open yet: the system refuses connections to it.
+/// A port that is bound but not open yet: the system refuses connections to it.
 #[derive(Debug)]
 pub struct Port {
-    /// The setting that names the address.
+    /// The setting that contains the address.
     setting: &'static str,
     socket: TcpSocket,
 }
 
 impl Port {
-    /// Takes the port of an address. `[::]` is every address of both families, or of IPv4 alone on
-    /// a host without IPv6.
+    /// Binds the port of an address. `[::]` means every address of both families, or of IPv4 only
+    /// on a host without IPv6.
     ///
     /// # Errors
-    /// When the address is in use or not this machine's.
+    /// If the address is in use or does not belong to this machine.
     pub fn take(setting: &'static str, address: SocketAddr) -> anyhow::Result<Self> {
         let every = address.ip() == Ipv6Addr::UNSPECIFIED;
         let socket = match bind(address) {
@@ -34,21 +34,21 @@ impl Port {
         Ok(Self { setting, socket })
     }
 
-    /// Opens it.
+    /// Opens the port.
     ///
     /// # Errors
-    /// When another process has opened it since it was taken.
+    /// If another process has opened it since it was bound.
     pub fn open(self) -> anyhow::Result<Listener> {
         let (setting, address) = (self.setting, self.local_addr()?);
-        // As many as the system allows may wait to be accepted.
+        // The longest backlog that the system allows.
         let listener = self.socket.listen(u32::MAX);
         listener.map(Listener).with_context(|| format!("{setting}: cannot listen on {address}"))
     }
 
-    /// The address with the port that was really taken.
+    /// The address with the actual port.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system does not report it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -58,18 +58,17 @@ impl Port {
 pub struct Listener(TcpListener);
 
 impl Listener {
-    /// Waits for a client. One that came by IPv4 has its address of IPv4, also on a socket of both.
+    /// Waits for a client. The address of an IPv4 client is IPv4, even on a dual-stack socket.
     ///
     /// # Errors
-    /// When the system has no connection to give.
+    /// If the system cannot accept a connection.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, client) = self.0.accept().await?;
         Ok((stream, canonical(client)))
     }
 
-    /// Closes the port, and returns the clients that have connected already: they wait for a
-    /// response, not for a reset. The runtime may not have heard of them yet, so the system is
-    /// asked.
+    /// Closes the port and returns the clients that have already connected, so that they get a
+    /// response and not a reset. The runtime may not know of them yet, so this asks the system.
     pub fn close(self) -> Vec<(TcpStream, SocketAddr)> {
         let Ok(listener) = self.0.into_std() else { return Vec::new() };
         let waiting = iter::from_fn(|| listener.accept().ok());
@@ -89,14 +88,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
     socket.set_reuseaddr(true)?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
-        // The system's default may be another (net.ipv6.bindv6only).
+        // The system's default may differ (net.ipv6.bindv6only).
         SockRef::from(&socket).set_only_v6(false)?;
     }
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// Whether that failed because the host has no IPv6: no such sockets, or no such addresses.
+/// Whether the error means that the host has no IPv6 sockets or no IPv6 addresses.
 fn lacks_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || TcpSocket::new_v6().is_err()
 }

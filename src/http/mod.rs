@@ -1,21 +1,21 @@
-//! Sockets and HTTP/1.1. What is answered is up to the endpoint that a listener is given.
+//! Sockets and HTTP/1.1. The endpoint that a listener is given handles the requests.
 
-// Accepts, counts, refuses connections beyond the limit, drains.
+// Accepts and counts connections, refuses those above the limit, drains.
 mod server;
 
-// How many connections of each kind: what is set, or what there are files for.
+// The maximum number of connections of each kind, by the settings and the open-file limit.
 mod connection_limits;
 
-// Takes the ports, for IPv6 and IPv4, and opens them.
+// Binds the ports, for IPv6 and IPv4, and opens them.
 mod listener;
 
-// HTTP/1.1 on one socket; time limits for head, idling and unread responses.
+// HTTP/1.1 on one socket; timeouts for the head, idle connections and unread responses.
 pub mod connection;
 
-// Keeps track of what a connection is doing.
+// Tracks the activity of a connection.
 mod socket;
 
-// What HTTP/1.1 asks of a request beside what hyper checks.
+// The rules of HTTP/1.1 for requests that hyper does not check.
 mod framing;
 
 pub use connection_limits::ConnectionLimits;

@@ -1,5 +1,4 @@
-//! Listening: accepts connections up to a limit, tells the ones beyond it, and stops in an orderly
-//! way.
+//! Accepts connections up to a limit, refuses those above it, and drains on shutdown.
 
 use super::{connection, listener::Listener, socket::Timeouts};
 use crate::{
@@ -24,8 +23,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, warn};
 
-/// How long to pause when the system gives no connection, mostly for want of file descriptors.
-/// Without it the loop would spin until some are free.
+/// How long to pause if accepting fails, usually for lack of file descriptors. Without it, the loop
+/// would spin until some are free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const CANNOT_ACCEPT: Kind =
@@ -36,17 +35,17 @@ const UNANSWERED: Kind = Kind {
     ..CANNOT_ACCEPT
 };
 
-/// How long a connection beyond the limit may take to ask and to read its answer.
+/// How long a connection above the limit may take to send a request and to read the response.
 const REFUSAL_TIMEOUTS: Timeouts =
     Timeouts { head: Duration::from_secs(2), idle: Duration::from_secs(2) };
 
-/// The places for connections, and how many were ever taken at a time.
+/// The connections of one listener: their limit and their peak.
 #[derive(Debug)]
 pub struct Connections {
     places: Arc<Semaphore>,
     pub max: usize,
     peak: AtomicUsize,
-    /// Those for which there was no place, not even one to be refused in.
+    /// Connections that were closed without even an `overloaded` response.
     unanswered: AtomicU64,
 }
 
@@ -60,22 +59,22 @@ impl Connections {
         self.max - self.places.available_permits()
     }
 
-    /// The most that were open at a time since [`Connections::take_peak`].
+    /// The maximum number open at the same time since [`Connections::take_peak`].
     pub fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// The same, and begins a new peak.
+    /// Returns the peak and starts a new one.
     pub fn take_peak(&self) -> usize {
         self.peak.swap(self.open(), Ordering::Relaxed)
     }
 
-    /// How many were ever closed without a response.
+    /// The total number of connections that were closed without a response.
     pub fn unanswered(&self) -> u64 {
         self.unanswered.load(Ordering::Relaxed)
     }
 
-    /// Waits until none is open; not for long, because it keeps asking.
+    /// Waits until none is open. It polls, so it must not wait for long.
     pub async fn all_closed(&self) {
         while self.open() > 0 {
             yield_now().await;
@@ -89,21 +88,21 @@ impl Connections {
     }
 }
 
-/// What one listener serves, and to how many.
+/// The endpoints, limits and timeouts of one listener.
 pub struct Service {
-    /// Answers the requests.
+    /// Handles requests.
     pub endpoint: BoxEndpoint<'static>,
-    /// Answers those for whom there is no place.
+    /// Handles requests of connections above the limit.
     pub refusing: BoxEndpoint<'static>,
     pub connections: Arc<Connections>,
-    /// The places for those. Clients without one of these too are closed without a response.
+    /// Limits these connections. Further ones are closed without a response.
     pub refusals: Arc<Semaphore>,
     pub timeouts: Timeouts,
     pub readiness: Arc<Readiness>,
 }
 
-/// Serves a listener until `stop` is cancelled and the requests under way are answered. Dropped
-/// before that, it cuts them off.
+/// Serves a listener until `stop` is cancelled and the requests in progress are complete. Dropping
+/// the future earlier cancels them.
 pub async fn serve(listener: Listener, service: Service, stop: CancellationToken) {
     let (endpoint, refusing) = (Arc::new(service.endpoint), Arc::new(service.refusing));
     let mut connections = JoinSet::new();
@@ -124,7 +123,7 @@ pub async fn serve(listener: Listener, service: Service, stop: CancellationToken
         let task =
             serve_one(stream, client, Arc::clone(endpoint), readiness, timeouts, permit, stop);
         connections.spawn(task);
-        // The set keeps what has ended until it is asked.
+        // The set keeps finished tasks until they are joined.
         while connections.try_join_next().is_some() {}
     };
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
@@ -138,14 +137,14 @@ pub async fn serve(listener: Listener, service: Service, stop: CancellationToken
             }
         }
     }
-    // New connections are refused by the system from here on.
+    // From here on, the system refuses new connections.
     for (stream, client) in listener.close() {
         serve(stream, client);
     }
     while connections.join_next().await.is_some() {}
 }
 
-/// `timeouts` is `None` for a connection that is only told that there is no place.
+/// `timeouts` is `None` for a connection above the limit.
 async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
@@ -161,7 +160,7 @@ async fn serve_one(
     let stop = stop.cancelled();
     let stream =
         connection::run(stream, peer, answer, &readiness, keep_alive, timeouts, stop).await;
-    // Not part of stopping: every answer has been written.
+    // The shutdown does not wait for this: every response has been written.
     tokio::spawn(async move {
         if let Some(stream) = stream {
             connection::linger(stream).await;

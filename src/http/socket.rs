@@ -1,5 +1,4 @@
-//! The socket of a client connection: tracks what the connection is doing, and leaves out what
-//! hyper says by itself.
+//! The socket of a client connection: tracks its activity, suppresses hyper's own error responses.
 
 use std::{
     io,
@@ -14,27 +13,27 @@ use tokio::{
     time::Instant,
 };
 
-/// More than hyper's response to a head that it cannot read has, and fewer than the headers of any
+/// More bytes than hyper's response to a malformed head has, and fewer than the headers of any
 /// response of this server.
 const REFUSAL_BYTES_MAX: usize = 200;
 
-/// How long a connection may keep the server waiting.
+/// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// From the first byte of a request's head to its last.
+    /// From the first byte of a request's head to the last.
     pub head: Duration,
-    /// Without a request, or without reading its answer.
+    /// While the client sends no request or does not read the response.
     pub idle: Duration,
 }
 
-/// What a connection is doing, and since when.
+/// The state of a connection, and when it began.
 #[derive(Clone, Copy, Debug)]
 pub enum Activity {
-    /// Waiting for a request, or taking its answer; since the last sign of life.
+    /// Waiting for a request, or sending a response; since the last progress.
     Idle(Instant),
-    /// Sending a request's head; since its first byte.
+    /// Receiving a request's head; since its first byte.
     ReadingHead(Instant),
-    /// Waiting for us. A handler has time limits of its own.
+    /// Waiting for a handler, which has its own time limits.
     Handling,
 }
 
@@ -52,7 +51,7 @@ impl SharedActivity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the time is over, if nothing changes.
+    /// When the connection times out if its state does not change.
     pub fn deadline(&self, timeouts: Timeouts) -> Option<Instant> {
         match *self.get() {
             Activity::Idle(since) => Some(since + timeouts.idle),
@@ -62,7 +61,7 @@ impl SharedActivity {
     }
 }
 
-/// A socket that tracks what passes through it, and leaves out what hyper says by itself.
+/// A socket that tracks its activity and suppresses hyper's own error responses.
 pub struct TrackedSocket {
     stream: TcpStream,
     activity: SharedActivity,
@@ -142,9 +141,9 @@ impl AsyncWrite for TrackedSocket {
     }
 }
 
-/// Whether this is hyper's own response to a head that it cannot read, in whose place
-/// `connection.rs` sends one that says why. All others are longer and end with a body, in JSON,
-/// which has no empty line.
+/// Whether this is hyper's own response to a malformed head, which `connection.rs` replaces with
+/// one that explains the error. All others are longer and end with a JSON body, which has no empty
+/// line.
 fn is_refusal_of_hyper(bytes: &[u8]) -> bool {
     bytes.len() < REFUSAL_BYTES_MAX
         && bytes.starts_with(b"HTTP/1.")

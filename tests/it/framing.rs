@@ -29,8 +29,8 @@ async fn a_request_has_one_valid_host() {
     let (app, _database) = TestApp::start().await;
     for (hosts, detail) in [
         ("", "is missing"),
-        ("host: x\r\nhost: x\r\n", "is there twice"),
-        ("host: x\r\nhost: y\r\n", "is there twice"),
+        ("host: x\r\nhost: x\r\n", "is repeated"),
+        ("host: x\r\nhost: y\r\n", "is repeated"),
         ("host:\r\n", "`` is not a host"),
         ("host: a b\r\n", "`a b` is not a host"),
         ("host: x/y\r\n", "`x/y` is not a host"),
@@ -112,7 +112,7 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
     ] {
         let response = post(headers, body).await;
         let detail = refused(&response, 400, "malformed_request").1;
-        assert!(detail.contains("cannot be read: invalid "), "{headers} {response}");
+        assert!(detail.contains("cannot be parsed: invalid "), "{headers} {response}");
     }
     assert_eq!(database.count_messages().await, 0);
 }
@@ -163,7 +163,7 @@ async fn a_body_has_one_type() {
     let json = "content-type: application/json\r\n";
     for types in [&[json, json].concat(), &[json, "content-type: text/plain\r\n"].concat()] {
         let (_, detail) = refused(&post(types).await, 415, "unsupported_media_type");
-        assert!(detail.contains("is there twice"), "{detail}");
+        assert!(detail.contains("is repeated"), "{detail}");
     }
     assert_eq!(database.count_messages().await, 0);
     assert_eq!(only_response(&post(json).await).0, 201);
