@@ -1,4 +1,4 @@
-//! The database URL, put together from the settings that hold it and its password.
+//! The database URL, assembled from the settings that contain it and its password.
 
 use super::setting;
 use anyhow::{Context, ensure};
@@ -11,13 +11,13 @@ use url::Url;
 
 const MYSQL: &str = "mysql://USER@HOST:PORT/NAME";
 
-/// Where the URL is.
+/// The sources of the URL and its password.
 #[derive(Clone, Debug)]
 pub struct DatabaseUrl {
-    /// The setting that it comes from.
+    /// The setting that contains the URL.
     pub setting: &'static str,
     file: Option<Source>,
-    /// What it is without a file.
+    /// The URL if there is no file.
     url: SecretString,
     password_file: Option<Source>,
 }
@@ -28,13 +28,13 @@ struct Source {
     setting: &'static str,
     what: &'static str,
     path: PathBuf,
-    /// What it held, unless it is a regular file: a pipe can be read only once.
+    /// The content, unless the file is regular: a pipe can be read only once.
     kept: Option<SecretString>,
 }
 
 impl DatabaseUrl {
     /// # Errors
-    /// When one of the files is not a regular file, and cannot be read.
+    /// If one of the files is not a regular file and cannot be read.
     pub fn new(
         url: Option<&SecretString>,
         file: Option<&Path>,
@@ -52,22 +52,22 @@ impl DatabaseUrl {
         })
     }
 
-    /// The files that are read each time.
+    /// The files that are read again on each call of [`Self::read`].
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let sources = self.file.iter().chain(&self.password_file);
         sources.filter(|source| source.kept.is_none()).map(|source| source.path.as_path())
     }
 
-    /// The URL with its password, as the files say it now.
+    /// Returns the URL with its password, from the current content of the files.
     ///
     /// # Errors
-    /// When a file cannot be read or is empty, or its password has no place in the URL.
+    /// If a file cannot be read or is empty, or the URL cannot take the password.
     pub fn read(&self) -> anyhow::Result<SecretString> {
         let url = match &self.file {
             Some(file) => file.read()?,
             None => self.url.clone(),
         };
-        // What is around a URL is the shell's or the editor's.
+        // Shells and editors add white space around a URL.
         let url = url.expose_secret().trim();
         match &self.password_file {
             Some(file) => with_password(self.setting, url, file.read()?.expose_secret()),
@@ -85,14 +85,14 @@ impl Source {
         Ok(source)
     }
 
-    /// The text, which must not be empty.
+    /// Returns the content, which must not be empty.
     fn read(&self) -> anyhow::Result<SecretString> {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());
         }
         let is_other = fs::metadata(&self.path).is_ok_and(|it| !it.is_file());
         let (setting, file) = (self.setting, self.path.display());
-        ensure!(!is_other, "{setting}: {file} is not a regular file any more");
+        ensure!(!is_other, "{setting}: {file} is no longer a regular file");
         self.read_file()
     }
 
@@ -109,7 +109,7 @@ impl Source {
     }
 }
 
-/// Newlines at the end are the editor's, as the images of MySQL see it too.
+/// Removes newlines at the end, which editors add; the images of MySQL do the same.
 fn with_password(setting: &str, url: &str, password: &str) -> anyhow::Result<SecretString> {
     let password = password.trim_end_matches(['\r', '\n']);
     let at = format!("DATABASE_PASSWORD_FILE: {setting}");
@@ -117,7 +117,7 @@ fn with_password(setting: &str, url: &str, password: &str) -> anyhow::Result<Sec
     let mut url = url.with_context(|| format!("{at} is not a valid URL, such as {MYSQL}"))?;
     ensure!(url.password().is_none(), "{at} has a password already; leave one of them out");
     ensure!(!url.username().is_empty(), "{at} names no user; it must be {MYSQL}");
-    // The rest is encoded there, but a percent sign is taken for one that begins an encoded byte.
+    // `set_password` encodes all other characters, but treats `%` as the start of an encoded byte.
     let placed = url.set_password(Some(&password.replace('%', "%25")));
     ensure!(placed.is_ok(), "{at} names no host; it must be {MYSQL}");
     Ok(String::from(url).into())

@@ -162,10 +162,10 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// The database URL, whose parts may be in files.
+    /// Returns the database URL, parts of which may be in files.
     ///
     /// # Errors
-    /// When one of the files is not a regular file, and cannot be read.
+    /// If one of the files is not a regular file and cannot be read.
     pub fn database_url(&self) -> anyhow::Result<DatabaseUrl> {
         DatabaseUrl::new(
             self.database_url.as_ref(),
@@ -174,12 +174,12 @@ impl Config {
         )
     }
 
-    /// The settings of this process.
+    /// Returns the settings of this process.
     ///
     /// # Errors
-    /// When one of them cannot be used, or `--help` or `--version` is wanted.
+    /// If one of them is invalid, or for `--help` and `--version`.
     pub fn load() -> Result<Self, Error> {
-        // A negative number is a wrong value and not an unknown flag.
+        // Treats a negative number as an invalid value, not as an unknown flag.
         let flags = Self::command().mut_args(|argument| argument.allow_hyphen_values(true));
         let mut flags = flags.mut_args(without_empty_variable);
         let matches = flags.try_get_matches_from_mut(env::args_os());
@@ -207,7 +207,7 @@ fn without_empty_variable(argument: Arg) -> Arg {
     if variable.is_some_and(|value| value.is_empty()) { argument.env(None) } else { argument }
 }
 
-/// The error, with the user and the password left out if the wrong value is a URL with both.
+/// Removes the user and the password from the error if the invalid value is a URL with both.
 fn without_password(mut error: Error) -> Error {
     let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
         return error;

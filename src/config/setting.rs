@@ -1,5 +1,5 @@
-//! How the values of settings are written. An error says what is right; clap puts the setting and
-//! the value before it.
+//! Parses the values of settings. An error describes a valid value; clap adds the setting and the
+//! value in front.
 
 use bytesize::ByteSize;
 use std::{
@@ -15,15 +15,15 @@ use std::{
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 use url::Url;
 
-/// The longest time that can be set. What is meant to be longer is meant to be something else.
+/// The maximum duration of a setting. A longer one is most likely a mistake.
 const DURATION_MAX: Duration = Duration::from_hours(24);
 
-/// How long reading a file may take. What a pipe brings can come from another machine, but one to
-/// which nothing ever writes must not hold up the start for ever.
+/// The maximum time to read a file. A pipe may be slow, but one without a writer must not block the
+/// startup forever.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The maximum number of bytes of a file: more than all certificates of a system have. A device
-/// such as /dev/zero has no end.
+/// The maximum size of a file: larger than all certificates of a system. A device such as /dev/zero
+/// has no end.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 const ADDRESS: &str = "must be HOST:PORT, such as 127.0.0.1:8081, [::1]:8081, localhost:8081, \
@@ -34,15 +34,15 @@ const BYTES: &str = "must be 1 to 4294967295 bytes, such as 1048576, 500kB, 1MB 
 const FILTER: &str = "must be off, error, warn, info, debug or trace, also for one part of the \
     program, such as warn,chat_server=debug";
 
-/// An address to listen on. A name is looked up; of its addresses the first of IPv4 is taken, since
-/// that is where most clients of `localhost` go.
+/// Parses an address to listen on. For a name, this returns its first IPv4 address if it has one,
+/// because most clients of `localhost` use that.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let text = if text.starts_with(':') { format!("[::]{text}") } else { text.to_owned() };
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
     let (host, port) = text.rsplit_once(':').ok_or(ADDRESS)?;
-    // A number could also be written with a plus sign.
+    // `parse` would accept a plus sign.
     let port: Option<u16> = port.parse().ok().filter(|_| !port.starts_with('+'));
     let port = port.ok_or_else(|| format!("the port is not from 0 to 65535; {ADDRESS}"))?;
     if host.contains([':', '/', '@', '[', ']']) {
@@ -54,26 +54,26 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     address.copied().ok_or_else(|| ADDRESS.to_owned())
 }
 
-/// Where clients reach the server: scheme, host, and port and path if need be.
-/// Without a slash at the end.
+/// The URL at which clients reach the server: scheme, host, and optionally port and path. Has no
+/// slash at the end.
 #[derive(Clone, Copy, Debug)]
 pub struct PublicUrl(pub &'static str);
 
-/// An address for clients. Its characters are those that mean nothing else in HTML and in a shell,
-/// because it is shown in examples.
+/// Parses a public URL. It may only contain characters without a special meaning in HTML and in a
+/// shell, because examples contain it.
 pub fn public_url(text: &str) -> Result<PublicUrl, String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/%[]".contains(c);
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.map(String::from).filter(|url| url.chars().all(is_plain));
-    // Read once and needed to the end.
+    // Parsed once and lives as long as the process.
     url.map(|url| PublicUrl(url.trim_end_matches('/').to_owned().leak())).ok_or_else(|| {
-        "must be http://HOST or https://HOST, with a path if need be, such as \
+        "must be http://HOST or https://HOST, with an optional path, such as \
          https://example.org/chat"
             .to_owned()
     })
 }
 
-/// The path of a file, which is read later.
+/// Parses the path of a file, which is read later.
 pub fn file(text: &str) -> Result<PathBuf, String> {
     match text {
         "" => Err("must be the path of a file, such as /run/secrets/database".to_owned()),
@@ -84,7 +84,7 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
 /// Reads a file that a setting names.
 ///
 /// # Errors
-/// Also when it does not end: in time, or at all.
+/// If the file cannot be read, is too large, or does not end in time.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     let path = path.to_owned();
@@ -93,7 +93,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         let read = File::open(path)
             .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content))
             .map(|_| content);
-        // When this took too long, the receiver is gone.
+        // Fails if the receiver has timed out.
         let _ = sender.send(read);
     });
     match receiver.recv_timeout(READ_TIMEOUT) {
@@ -105,7 +105,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A whole number, with a right one as example.
+/// Parses a whole number; errors contain `example`.
 pub fn count(
     range: RangeInclusive<u32>,
     example: u32,
@@ -118,14 +118,14 @@ pub fn count(
     }
 }
 
-/// Bytes, plain or with a unit: k, M and G are powers of 1000, Ki, Mi and Gi of 1024, as in
-/// Kubernetes; a B may follow.
+/// Parses a number of bytes, with an optional unit: k, M and G are powers of 1000, Ki, Mi and Gi of
+/// 1024, as in Kubernetes; a B may follow.
 pub fn bytes(text: &str) -> Result<u32, String> {
     let bytes = text.parse().ok().map(|bytes: ByteSize| bytes.as_u64());
     bytes.and_then(|bytes| bytes.try_into().ok()).filter(|bytes| *bytes > 0).ok_or(BYTES.to_owned())
 }
 
-/// A time above zero.
+/// Parses a duration above zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let positive = duration_or_none(text).ok().filter(|duration| !duration.is_zero());
     positive.ok_or_else(|| {
@@ -140,7 +140,7 @@ pub fn duration_or_none(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// Which lines to log. A word that is no level names a part of the program; one that does not exist
+/// Checks a log filter. A word that is not a level names a part of the program; an unknown part
 /// would leave the log empty.
 pub fn log_filter(text: &str) -> Result<String, String> {
     let is_word = |part: &&str| !part.contains(['=', '[', ']', '{', '}']);

@@ -1,9 +1,9 @@
-//! The spans that wait for the collector, and whether there is room for more.
+//! Counts the spans that wait for the collector, and limits them.
 //!
-//! The SDK drops the spans that a collector does not take, after they were made. Under load that
-//! costs requests a tenth of their speed for nothing, and leaves traces with holes. Here requests
-//! are not sampled while half of the room is taken, so that whole traces are left out, and the
-//! other half is for what has begun.
+//! The SDK creates spans and then drops those that the collector does not take. Under load this
+//! slows requests by a tenth for nothing and leaves incomplete traces. Instead, no new request is
+//! sampled while the queue is half full, so that whole traces are skipped; the other half is for
+//! traces that have begun.
 
 use opentelemetry::{
     Context, KeyValue,
@@ -33,17 +33,17 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// `max` spans may wait.
+    /// `max` is the maximum number of spans that wait.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { waiting: AtomicUsize::new(0), max, skipped: AtomicU64::new(0) })
     }
 
-    /// Whether another trace may begin.
+    /// Whether a new trace may begin.
     fn has_room(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < self.max.div_ceil(2)
     }
 
-    /// How many requests were not traced, because spans wait for the collector.
+    /// The number of requests not traced because too many spans wait for the collector.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
@@ -56,14 +56,14 @@ impl Backlog {
         added
     }
 
-    /// Makes room when spans have been sent, or cannot be.
+    /// Removes spans that were sent or failed to send.
     pub fn remove(&self, count: usize) {
         self.waiting.fetch_sub(count, Ordering::Relaxed);
     }
 }
 
-/// Lets a sampler decide about requests, where traces enter this server, as long as another one may
-/// begin. Below a request, spans follow their parent; apart from one, there are none.
+/// Samples requests with `next` while there is room. Spans inside a request follow their parent;
+/// spans outside of requests are dropped.
 pub fn sampler(backlog: &Arc<Backlog>, next: Box<dyn ShouldSample>) -> ParentBasedSampler {
     let entry = Entry { backlog: Arc::clone(backlog), next };
     Sampler::parent_based(entry.clone())
@@ -98,7 +98,7 @@ impl ShouldSample for Entry {
     }
 }
 
-/// Takes spans as long as there is room, so that the queue after it never overflows.
+/// Accepts spans while there is room, so that the queue of `next` never overflows.
 #[derive(Debug)]
 pub struct Admission {
     pub backlog: Arc<Backlog>,

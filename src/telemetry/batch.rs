@@ -1,15 +1,15 @@
-//! One database operation that serves many requests, measured and traced.
+//! Metrics and traces of a database operation that serves many requests.
 
 use super::instruments::instruments;
 use opentelemetry::KeyValue;
 use tracing::{Span, info_span};
 
-/// Measures how many requests a batch has, and begins its span. `requests` are their spans,
-/// as far as they are sampled.
+/// Records the size of a batch and begins its span. `requests` are the spans of the requests, or
+/// `None` if not sampled.
 ///
-/// The span is a child of the first request that is sampled; the others link to it. When none is
-/// sampled there is no span. It has no links itself: with one in each direction, a viewer that
-/// takes what a span links to for its parent meets a cycle (Jaeger draws a blank page).
+/// The span is a child of the first sampled request; the others link to it. If none is sampled,
+/// there is no span. It has no links itself: with links in both directions, a viewer that treats
+/// linked spans as parents finds a cycle (Jaeger draws a blank page).
 pub fn batch<'a>(
     name: &'static str,
     queue: &'static str,
@@ -27,7 +27,7 @@ pub fn batch<'a>(
     batch
 }
 
-/// An operation that serves many requests, the child of one of them.
+/// Begins the span of the operation, as a child of `request`.
 fn span_of(request: &Span, name: &'static str, queue: &'static str, size: usize) -> Span {
     info_span!(
         parent: request,

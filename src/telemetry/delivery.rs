@@ -1,5 +1,5 @@
-//! Says once that a collector takes nothing, and when it does again. The SDK says it for each
-//! batch, without an address.
+//! Logs once when exports to a collector fail, and when they succeed again. The SDK logs each
+//! failed batch, without the address.
 
 use super::{backlog::Backlog, variables::setting};
 use opentelemetry_sdk::{
@@ -19,8 +19,8 @@ use url::Url;
 /// How often the log repeats that exports fail.
 const REMINDER_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How the SDK's error ends when the collector responds with this status. A test in
-/// `collector_trouble.rs` fails when that changes.
+/// The end of the SDK's error if the collector responds with this status. A test in
+/// `collector_trouble.rs` fails if it changes.
 const UNKNOWN_PATH: &str = "status code: 404";
 
 /// An exporter whose failures are logged.
@@ -29,16 +29,16 @@ pub struct Reported<E> {
     next: E,
     signal: String,
     endpoint: String,
-    /// What to look at when the collector does not know the path.
+    /// How to fix the endpoint if the collector does not know the path.
     hint: String,
-    /// Where what is sent has waited.
+    /// The backlog that exported spans leave.
     backlog: Option<Arc<Backlog>>,
-    /// When the log last said that exports fail, if they do.
+    /// When the last warning was logged, if exports fail.
     warned: Mutex<Option<Instant>>,
 }
 
 impl<E> Reported<E> {
-    /// `signal` as in the names of variables.
+    /// `signal` is written as in the names of variables.
     pub fn new(next: E, signal: &str) -> Self {
         let (name, endpoint) = setting(signal, "ENDPOINT").unwrap_or_default();
         let is_whole = name.contains(signal);

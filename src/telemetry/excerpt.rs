@@ -1,12 +1,12 @@
-//! What a client sent, as it may stand in logs and traces.
+//! Makes client input safe for logs and traces.
 
 use std::borrow::Cow;
 
-/// Enough to recognise a request; a head may be a hundred times as long.
+/// Enough to recognise a request; a head may be a hundred times longer.
 const BYTES_MAX: usize = 256;
 
-/// The beginning of a text. What is not printable, such as ends of lines and what turns the
-/// direction of writing, is escaped: not every reader of a log does that.
+/// Returns the beginning of a text. Escapes characters that are not printable, such as line ends
+/// and changes of the writing direction, because not every log viewer does.
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     let text = &text[..text.floor_char_boundary(BYTES_MAX)];
     if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {

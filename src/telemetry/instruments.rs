@@ -1,5 +1,5 @@
-//! The metrics that are recorded into. What can be read when it is asked for (connections, queues,
-//! memory) is observed in `gauges.rs`.
+//! The instruments that the server records into. `gauges.rs` observes values that can be read at
+//! any time (connections, queues, memory).
 
 use opentelemetry::{
     global,
@@ -7,19 +7,19 @@ use opentelemetry::{
 };
 use std::{sync::OnceLock, time::Duration};
 
-/// Requests up to this many times T are tolerated: <https://en.wikipedia.org/wiki/Apdex>.
+/// Responses within this multiple of T are tolerable: <https://en.wikipedia.org/wiki/Apdex>.
 const APDEX_TOLERANCE: u32 = 4;
 
-/// The bounds from 100 µs to 10 s: the preferred numbers R10 of ISO 3, each about a quarter above
-/// the one before, so that percentiles of Prometheus are right at any speed.
+/// The bounds from 100 µs to 10 s: the preferred numbers R10 of ISO 3. Each is about a quarter
+/// above the previous one, so that percentiles in Prometheus are accurate at any speed.
 const PREFERRED: [f64; 10] = [100.0, 125.0, 160.0, 200.0, 250.0, 315.0, 400.0, 500.0, 630.0, 800.0];
 const DIVISORS: [f64; 5] = [1e6, 1e5, 1e4, 1e3, 1e2];
 
-/// The other bounds, in seconds: for what memory alone answers, and what the semantic conventions
-/// advise besides.
+/// The other bounds, in seconds: for responses from memory, and those that the semantic conventions
+/// recommend.
 const OTHERS: [f64; 7] = [0.000_01, 0.000_025, 0.000_05, 0.075, 0.75, 7.5, 10.0];
 
-/// Batches of posts are powers of two up to 256; more may share a read.
+/// Batches of posts have at most 256 requests; more may share a read.
 const BATCH_REQUESTS: [f64; 11] =
     [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1_024.0, 4_096.0];
 
@@ -36,8 +36,8 @@ pub fn meter() -> Meter {
     global::meter(env!("CARGO_PKG_NAME"))
 }
 
-/// Makes the instruments, with T of Apdex as a bound. Must come before the first recording. A
-/// second server in one process shares the instruments of the first.
+/// Creates the instruments, with T of Apdex as a bound. Must be called before the first recording.
+/// A second server in one process shares the instruments of the first.
 pub fn start(apdex_t: Duration) {
     INSTRUMENTS.get_or_init(|| Instruments::new(&apdex_seconds(apdex_t)));
 }
@@ -53,7 +53,7 @@ impl Instruments {
             request_duration: meter
                 .f64_histogram("http.server.request.duration")
                 .with_unit("s")
-                .with_description("Time from a request's head to its answer")
+                .with_description("Time from a request's head to its response")
                 .with_boundaries(seconds(bounds))
                 .build(),
             batch_size: meter
@@ -65,14 +65,14 @@ impl Instruments {
             query_duration: meter
                 .f64_histogram("db.client.operation.duration")
                 .with_unit("s")
-                .with_description("Time of a database call")
+                .with_description("Duration of a database call")
                 .with_boundaries(seconds(&[]))
                 .build(),
         }
     }
 }
 
-/// T and 4 T, the bounds that Apdex counts up to, in seconds.
+/// Returns T and 4 T, the bounds of Apdex, in seconds.
 pub fn apdex_seconds(t: Duration) -> [f64; 2] {
     [t, t * APDEX_TOLERANCE].map(|bound| bound.as_secs_f64())
 }
@@ -89,7 +89,7 @@ fn seconds(more: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// What Prometheus's function of this name makes of requests that all take equally long.
+    /// Prometheus's function of this name, for requests that all take equally long.
     fn histogram_quantile(quantile: f64, bounds: &[f64], took: f64) -> f64 {
         let above = bounds.iter().position(|bound| *bound >= took).unwrap();
         let below = above.checked_sub(1).map_or(0.0, |below| bounds[below]);

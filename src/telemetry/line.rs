@@ -1,4 +1,4 @@
-//! A line of the log, with the ids of the span that it was written in.
+//! Adds the ids of the current span to a log line.
 
 use opentelemetry::{Context, trace::TraceContextExt};
 use std::fmt;
@@ -8,12 +8,12 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Adds `trace_id` and `span_id` to what a format writes; the second only where the trace is
-/// sampled, because otherwise there is no such span to be found.
+/// Adds `trace_id` and `span_id` to the output of a format; `span_id` only if the trace is sampled,
+/// because otherwise that span is not exported.
 #[derive(Debug)]
 pub struct WithIds<F> {
     pub format: F,
-    /// Whether the line is an object of JSON, else text.
+    /// Whether the line is a JSON object, otherwise text.
     pub json: bool,
 }
 
@@ -29,7 +29,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        // The layer that makes the traces keeps OpenTelemetry's context that of the current span.
+        // The tracing layer keeps OpenTelemetry's context in sync with the current span.
         let ids = Context::map_current(|context| context.span().span_context().clone());
         if !ids.is_valid() {
             return self.format.format_event(context, writer, event);

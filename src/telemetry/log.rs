@@ -1,4 +1,4 @@
-//! The log: pretty for people, JSON for machines; over OTLP as well, if there is a collector.
+//! The log: pretty for people, JSON for machines; also over OTLP if there is a collector.
 
 use super::{
     line::WithIds,
@@ -28,13 +28,13 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Where the SDK and its transports say what went wrong. Sending these to the same collector would
-/// cause more of them. Some write by the `log` crate, and their lines have its name.
+/// The targets of the SDK and its transports. Sending their errors to the same collector would
+/// cause more of them. Some use the `log` crate, and their lines have its name.
 const SENDERS: [&str; 8] =
     ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest", "rustls", "log"];
 
-/// Parts of the names of the SDK's events that are said better elsewhere (`delivery.rs`,
-/// `variables.rs`), or are news to its developers only.
+/// Parts of the names of SDK events that `delivery.rs` and `variables.rs` log in a better way, or
+/// that only concern the SDK's developers.
 const SAID_ELSEWHERE: [&str; 5] = [
     ".ExportError",
     "Export.Failed.",
@@ -43,7 +43,8 @@ const SAID_ELSEWHERE: [&str; 5] = [
     "Provider.GlobalSet",
 ];
 
-/// Lines that may wait for the reader of standard error; as many may wait for a collector.
+/// The maximum number of lines that wait for the reader of standard error; the same as the SDK's
+/// maximum for a collector.
 const LINES_MAX: usize = 2_048;
 
 /// A request can panic as often as a client repeats it.
@@ -52,12 +53,12 @@ const PANIC: Kind =
 
 type Part = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging to standard error, panics included. A thread of its own writes the lines, because
-/// a reader that stands still would stop the writer; what it does not take is lost. The last
-/// ones are written when the guard is dropped, and the counter has those that were lost.
+/// Starts logging to standard error, including panics. A separate thread writes the lines, because
+/// a stuck reader would block the writer; lines that do not fit its queue are lost. Dropping the
+/// guard writes the last lines, and the counter counts the lost ones.
 ///
 /// # Errors
-/// When `RUST_LOG` is not a filter.
+/// If `RUST_LOG` is not a filter.
 pub fn start(
     config: &Config,
     traces: bool,
@@ -66,7 +67,7 @@ pub fn start(
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).finish(stderr());
     let lost = writer.error_counter();
-    // Each has a filter of its own. What none of them takes is off where it would be made.
+    // Each layer has its own filter. Events and spans that no layer takes are never created.
     let mut parts = vec![lines(config.log_format, writer).with_filter(events(config)?).boxed()];
     if let Some(provider) = logs {
         let others = filter_fn(|metadata| {
@@ -90,7 +91,7 @@ pub fn start(
     Ok((guard, lost))
 }
 
-/// Which events are logged, as `RUST_LOG` says.
+/// Returns the filter of `RUST_LOG` for events.
 fn events(config: &Config) -> anyhow::Result<impl Filter<Registry> + Send + Sync + use<>> {
     let filter: EnvFilter = config
         .log_filter
@@ -98,12 +99,11 @@ fn events(config: &Config) -> anyhow::Result<impl Filter<Registry> + Send + Sync
         .with_context(|| format!("RUST_LOG: {:?} is not a filter", config.log_filter))?;
     let is_news =
         |metadata: &Metadata<'_>| !SAID_ELSEWHERE.iter().any(|part| metadata.name().contains(part));
-    // Not `is_event`, which `enabled!` is not either.
+    // Not `is_event`, which is false for `enabled!`.
     Ok(filter_fn(move |metadata| !metadata.is_span() && is_news(metadata)).and(filter))
 }
 
-/// Makes the traces of the spans of this crate. Libraries have spans too, and some are the
-/// exporter's.
+/// Creates traces from the spans of this crate. Libraries have spans too, even the exporter.
 fn spans() -> Part {
     let ours = filter_fn(|metadata| {
         let ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
@@ -119,8 +119,8 @@ fn spans() -> Part {
         .boxed()
 }
 
-/// The tracer of the provider that is set when the first span begins: the log is there before it,
-/// because the provider has something to say as well.
+/// Uses the tracer provider that is set when the first span begins. Logging must start before the
+/// provider, which logs too.
 struct LateTracer;
 
 impl Tracer for LateTracer {
@@ -137,8 +137,8 @@ impl Tracer for LateTracer {
     }
 }
 
-/// Says why the process ends, like a line of the log but whatever `RUST_LOG` is, and also when the
-/// log has not begun or has ended.
+/// Logs why the process ends, regardless of `RUST_LOG`, and even if the log has not started or has
+/// ended.
 pub fn fatal(format: LogFormat, cause: &str) {
     let subscriber = Registry::default().with(lines(format, stderr));
     tracing::subscriber::with_default(subscriber, || tracing::error!("{cause}"));

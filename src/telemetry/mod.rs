@@ -1,9 +1,8 @@
-//! What an operator sees: metrics, traces and the log. How things are recorded and sent; what there
-//! is to be seen is up to the modules above.
+//! Recording and sending of metrics, traces and the log. The modules above decide what to record.
 //!
-//! docs/observability.md has every name, and a test keeps it true.
+//! docs/observability.md lists every name, and a test checks it.
 
-// One request, one batch of requests, one database call: each measured and traced.
+// Metrics and traces of a request, of a batch of requests and of a database call.
 mod request;
 
 mod batch;
@@ -12,14 +11,14 @@ mod query;
 
 mod trace_context;
 
-// The log on standard error: each line with its ids, and not more of them than a disk holds.
+// The log on standard error: lines with trace ids, and throttled.
 mod log;
 
 mod line;
 
 mod throttle;
 
-// What is sent to a collector, and whether it arrives.
+// Exports to a collector, and their failures.
 mod otlp;
 
 mod delivery;
@@ -30,7 +29,7 @@ mod transport;
 
 mod variables;
 
-// The metrics that are recorded into.
+// The instruments that the server records into.
 mod instruments;
 
 mod response_times;
@@ -63,11 +62,11 @@ use std::{
 };
 use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 
-/// How long stopping waits for a collector to take what is left. Each signal has a thread of its
-/// own, because the SDK's shutdown blocks, for five seconds and more.
+/// How long a shutdown waits for the collector to take the remaining telemetry. Each signal has its
+/// own thread, because the SDK's shutdown blocks for five seconds or more.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What has to be flushed at the end, and what `/metrics` and `/stats` read.
+/// The providers to flush at the end, and the sources of `/metrics` and `/stats`.
 #[derive(Debug)]
 pub struct Telemetry {
     pub registry: Registry,
@@ -76,26 +75,26 @@ pub struct Telemetry {
     logs: Option<SdkLoggerProvider>,
     /// Writes the last lines when it is dropped.
     lines: WorkerGuard,
-    /// Counts the lines that were lost because the reader of standard error stands still.
+    /// Counts the lines that were lost because the reader of standard error is stuck.
     lost_lines: ErrorCounter,
     backlog: Option<Arc<Backlog>>,
 }
 
 impl Telemetry {
-    /// Starts metrics, and logs and traces as far as they are wanted. Needs the runtime, on which
-    /// gRPC runs; a collector that is away changes nothing.
+    /// Starts metrics, and logs and traces if they are enabled. Must run inside the runtime, which
+    /// gRPC needs. The collector need not be reachable.
     ///
     /// # Errors
-    /// When a setting cannot be used.
+    /// If a setting cannot be used.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
-        // For collectors behind https. Somebody may have been faster, with the same.
+        // For https collectors. Fails harmlessly if the same provider is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resource = otlp::resource().clone();
         let wanted = otlp::Wanted::from_env()?;
         let logs = wanted.logs.then(|| otlp::logs(resource.clone())).transpose()?;
         let (lines, lost_lines) = log::start(config, wanted.traces, logs.as_ref())?;
         variables::warn_of_unusable_values();
-        // Before the traces, which count what they drop.
+        // Before the traces, which count dropped spans.
         let registry = Registry::new();
         let metrics = metrics(&registry, resource.clone(), wanted.metrics)?;
         global::set_meter_provider(metrics.clone());
@@ -110,19 +109,19 @@ impl Telemetry {
         Ok(Self { registry, metrics, traces, logs, lines, lost_lines, backlog })
     }
 
-    /// How many lines of the log were ever left out, and how many were lost.
+    /// The total numbers of log lines that were left out and that were lost.
     pub fn dropped_lines(&self) -> impl Fn() -> [u64; 2] + Send + Sync + use<> {
         let lost = self.lost_lines.clone();
         move || [throttle::left_out_lines(), lost.dropped_lines() as u64]
     }
 
-    /// How many requests were ever not traced, because spans wait for the collector.
+    /// The total number of requests not traced because too many spans wait for the collector.
     pub fn skipped_traces(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
         let backlog = self.backlog.clone();
         move || backlog.as_ref().map_or(0, |backlog| backlog.skipped())
     }
 
-    /// Sends what is left. Blocks, for [`FLUSH_TIMEOUT`] at most.
+    /// Sends the remaining telemetry. Blocks for at most [`FLUSH_TIMEOUT`].
     pub fn stop(self) {
         let Self { metrics, traces, logs, lines, .. } = self;
         throttle::report();
@@ -140,7 +139,7 @@ impl Telemetry {
 
 type Flush = Box<dyn FnOnce() + Send>;
 
-/// Runs them side by side and waits for all, as long as [`FLUSH_TIMEOUT`].
+/// Runs all flushes in parallel and waits for them, for at most [`FLUSH_TIMEOUT`].
 fn flush(flushes: Vec<Flush>) {
     let (done, all_done) = mpsc::channel();
     for flush in flushes {
@@ -151,7 +150,7 @@ fn flush(flushes: Vec<Flush>) {
         });
     }
     drop(done);
-    // Nothing is ever sent: the channel closes when the last of them has ended.
+    // Nothing is sent: the channel closes when the last flush has ended.
     let _: Result<(), _> = all_done.recv_timeout(FLUSH_TIMEOUT);
 }
 

@@ -1,8 +1,8 @@
-//! What is sent to a collector over OTLP, as the `OTEL_*` variables of the specification say:
+//! Exports to a collector over OTLP, configured by the `OTEL_*` variables of the specification:
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 //!
-//! The SDK reads most of them by itself; here is what it leaves out. Without an endpoint nothing is
-//! sent, where the specification would send to localhost: most small servers have no collector.
+//! The SDK reads most of them itself; this module handles the others. Without an endpoint nothing
+//! is sent (the specification says localhost), because most small servers have no collector.
 
 use super::{
     backlog::{self, Admission, Backlog},
@@ -29,10 +29,10 @@ use std::sync::{Arc, LazyLock};
 use sysinfo::System;
 use uuid::Uuid;
 
-/// Spans that may wait for the collector, as the specification has it.
+/// The maximum number of spans that wait for the collector, the default of the specification.
 const SPANS_MAX: usize = 2_048;
 
-/// Spans that are sent at a time, as the specification has it.
+/// The maximum number of spans in an export, the default of the specification.
 const BATCH_MAX: usize = 512;
 
 const INSTANCE_ID: &str = "service.instance.id";
@@ -50,7 +50,7 @@ macro_rules! exporter {
     }};
 }
 
-/// Which signals have somewhere to go.
+/// The signals to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub traces: bool,
@@ -60,7 +60,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// # Errors
-    /// When a variable names an exporter that there is not.
+    /// If a variable names an unknown exporter.
     pub fn from_env() -> anyhow::Result<Self> {
         let disabled =
             variable("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"));
@@ -69,9 +69,9 @@ impl Wanted {
             let exports = match variable(&exporter).as_deref() {
                 None | Some("otlp") => true,
                 Some("none") => false,
-                // Its metrics are at /metrics in any case.
+                // /metrics always exists.
                 Some("prometheus") if signal == "METRICS" => false,
-                Some(other) => bail!("{exporter}: {other:?} is not known, only otlp and none are"),
+                Some(other) => bail!("{exporter}: {other:?} is unknown; use otlp or none"),
             };
             Ok(!disabled && exports && setting(signal, "ENDPOINT").is_some())
         };
@@ -79,14 +79,14 @@ impl Wanted {
     }
 }
 
-/// This process. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` have the last word; manifests
-/// tell the Kubernetes attributes by them.
+/// Returns the resource, which describes this process. `OTEL_RESOURCE_ATTRIBUTES` and
+/// `OTEL_SERVICE_NAME` take precedence; manifests set the Kubernetes attributes with them.
 pub fn resource() -> &'static Resource {
     static RESOURCE: LazyLock<Resource> = LazyLock::new(detect_resource);
     &RESOURCE
 }
 
-/// Which replica this is: the attributes `service.instance.id` and `host.name` of the resource.
+/// Identifies this replica: `service.instance.id` and `host.name` of the resource.
 pub fn instance() -> [String; 2] {
     [INSTANCE_ID, HOST_NAME]
         .map(|key| resource().get(&key.into()).map_or_else(String::new, |it| it.to_string()))
@@ -114,8 +114,8 @@ fn detect_resource() -> Resource {
     }
 }
 
-/// What `OTEL_PROPAGATORS` names, as far as there is such a thing. Nobody here asks for baggage, so
-/// that none is read, which would let a caller fill the log with complaints about it.
+/// Returns the known propagators of `OTEL_PROPAGATORS`. Baggage is ignored: this server does not
+/// use it, and a client could fill the log with warnings about invalid baggage.
 pub fn propagator() -> TextMapCompositePropagator {
     let names = variable("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext".to_owned());
     let propagators = names.split(',').map(str::trim).filter_map(
@@ -124,7 +124,7 @@ pub fn propagator() -> TextMapCompositePropagator {
                 "tracecontext" => Some(Box::new(TraceContextPropagator::new())),
                 "baggage" | "none" => None,
                 other => {
-                    tracing::warn!("OTEL_PROPAGATORS: {other:?} is not known and left out");
+                    tracing::warn!("OTEL_PROPAGATORS: {other:?} is unknown and ignored");
                     None
                 }
             }
@@ -133,14 +133,14 @@ pub fn propagator() -> TextMapCompositePropagator {
     TextMapCompositePropagator::new(propagators.collect())
 }
 
-/// Also what waits to be sent.
+/// Returns the tracer provider, and the backlog of spans that wait to be sent.
 pub fn traces(resource: Resource) -> anyhow::Result<(SdkTracerProvider, Arc<Backlog>)> {
     let max = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|max| max.parse().ok());
     let max = max.filter(|max| *max > 0).unwrap_or(SPANS_MAX);
     let backlog = Backlog::new(max);
     let exporter = exporter!(SpanExporter, "TRACES")?.out_of(&backlog);
     let queue = BatchConfigBuilder::default().with_max_queue_size(max);
-    // A batch must be full before half of the queue is, or it would wait for its time.
+    // A batch must be full before the queue is half full, or it would wait for the export interval.
     let queue = match variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") {
         Some(_) => queue.build(),
         None => queue.with_max_export_batch_size(BATCH_MAX.min(max.div_ceil(4))).build(),

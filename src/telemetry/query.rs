@@ -1,16 +1,16 @@
-//! One database call, measured and traced.
+//! Metrics and traces of a database call.
 
 use super::{instruments::instruments, trace_context};
 use opentelemetry::KeyValue;
 use std::time::Instant;
 use tracing::{Span, field::Empty, info_span};
 
-/// What a call asks, without its parameters.
+/// The query of a call, without its parameters.
 #[derive(Debug)]
 pub struct Query {
     pub operation: &'static str,
     pub table: &'static str,
-    /// For one row where there may be many.
+    /// The statement for one row, even if the call has several.
     pub text: &'static str,
 }
 
@@ -20,7 +20,7 @@ impl Query {
     }
 }
 
-/// A call under way, measured when it ends. One that is dropped before that was given up.
+/// A call in progress, measured when it is dropped. If it was not ended before, it timed out.
 #[derive(Debug)]
 pub struct Observation {
     query: &'static Query,
@@ -32,19 +32,19 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Begins to measure a call. `batch` is how many rows it is about.
+    /// Begins to measure a call. `batch` is the number of rows in the call.
     pub fn begin(query: &'static Query, system: &'static str, batch: Option<usize>) -> Self {
         let span = span_of(query, system, batch);
         let error = Some("timeout");
         Self { query, system, begun: Instant::now(), span, error, rows: None }
     }
 
-    /// The span that the call runs in.
+    /// Returns the span that the call runs in.
     pub fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Ends the call, with how many rows it has returned, if any, or with the type of its error.
+    /// Ends the call, with the number of returned rows, if any, or with the type of its error.
     pub fn end(mut self, outcome: Result<Option<usize>, &'static str>) {
         self.error = outcome.err();
         self.rows = outcome.ok().flatten();
@@ -65,8 +65,8 @@ impl Drop for Observation {
     }
 }
 
-/// A database call for what is under way, with its number of rows where it is a batch: the
-/// conventions call only several one. There is no span where the trace is not sampled.
+/// Begins the span of a call if the trace is sampled. It has the number of rows only for several,
+/// because the conventions do not call one row a batch.
 fn span_of(query: &Query, system: &'static str, batch: Option<usize>) -> Span {
     if !trace_context::is_sampled() {
         return Span::none();
@@ -87,7 +87,7 @@ fn span_of(query: &Query, system: &'static str, batch: Option<usize>) -> Span {
     )
 }
 
-/// The outcome of a database call.
+/// Records the outcome of a database call.
 fn end(span: &Span, rows: Option<usize>, error: Option<&'static str>) {
     span.record("db.response.returned_rows", rows.map(|rows| rows.cast_signed() as i64));
     span.record("error.type", error);

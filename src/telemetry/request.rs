@@ -1,4 +1,4 @@
-//! One request and its answer, measured and traced.
+//! Metrics and traces of a request and its response.
 
 use super::{excerpt::excerpt, instruments::instruments, response_times::Recorder, trace_context};
 use foldhash::fast::RandomState;
@@ -23,15 +23,15 @@ use tracing::{
     info_span,
 };
 
-/// The methods that the semantic conventions name, and what stands for all others, so that a client
-/// cannot make labels.
+/// The methods that the semantic conventions name, and `_OTHER` for all others, so that clients
+/// cannot create labels.
 const METHODS: [&str; 10] =
     ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "_OTHER"];
 
-/// Requests under way, by method.
+/// The number of requests in progress, by method.
 static ACTIVE: [AtomicI64; METHODS.len()] = [const { AtomicI64::new(0) }; METHODS.len()];
 
-/// The requests under way, by method.
+/// Returns the number of requests in progress, by method.
 pub fn active_requests() -> impl Iterator<Item = (&'static str, i64)> {
     METHODS
         .into_iter()
@@ -39,8 +39,8 @@ pub fn active_requests() -> impl Iterator<Item = (&'static str, i64)> {
         .map(|(method, active)| (method, active.load(Ordering::Relaxed)))
 }
 
-/// Measures from when it is made until it is ended. Dropped before that, the request was cut off:
-/// stopping took too long, or its connection failed.
+/// Measures a request from its creation to its end. A request that is dropped before was canceled:
+/// the shutdown took too long, or its connection failed.
 #[derive(Debug)]
 pub struct ActiveRequest {
     begun: Instant,
@@ -61,7 +61,7 @@ impl ActiveRequest {
         Self { begun: Instant::now(), method, route, status: None, code: None, span }
     }
 
-    /// What the work on the request is part of. There is none where requests are not traced.
+    /// The span of the request; disabled if requests are not traced.
     pub fn span(&self) -> &Span {
         &self.span
     }
@@ -83,26 +83,26 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// What one request's answer was like.
+/// The labels of a request's metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Labels {
     method: &'static str,
-    /// `None` for a path that there is not.
+    /// `None` for an unknown path.
     route: Option<&'static str>,
-    /// `None` for a request that was cut off.
+    /// `None` for a canceled request.
     status: Option<u16>,
     error: Option<&'static str>,
 }
 
 impl Hash for Labels {
-    /// Of what tells most of them apart: to compare the rest is quicker than to hash it.
+    /// Hashes only what distinguishes most labels: comparing the rest is faster than hashing it.
     fn hash<H: Hasher>(&self, state: &mut H) {
         let status = usize::from(self.status.unwrap_or_default());
         state.write_usize(1_000 * status + self.route.map_or(0, str::len));
     }
 }
 
-/// Where one thread records.
+/// The recorders of one thread.
 struct Recorders {
     series: HashMap<Labels, BoundHistogram<f64>, RandomState>,
     all: Arc<Recorder>,
@@ -116,10 +116,10 @@ thread_local! {
 impl Labels {
     /// Records a response time, in one series for each set of labels.
     ///
-    /// The SDK would look the set up for every request, which costs more than all else that is
-    /// measured (docs/performance.md); so each thread binds each to its series once, and shares no
-    /// lock. There are few, because labels are closed. So no client can choose what collides, and
-    /// the hash is one that is quick instead of one that is hard to foresee.
+    /// The SDK would look the set up for every request, which costs more than all other metrics
+    /// (docs/performance.md); so each thread binds each set to its series once, without a shared
+    /// lock. Labels come from closed sets, so there are few series, and clients cannot provoke
+    /// collisions: the hash can be a fast one instead of a collision-resistant one.
     fn record(self, seconds: f64) {
         RECORDERS.with_borrow_mut(|recorders| {
             recorders.all.record(seconds);
@@ -145,11 +145,11 @@ impl Labels {
     }
 }
 
-/// A request. `method` is one that the semantic conventions name, or `_OTHER`; `route` is the
-/// template of the path, if it has one.
+/// Begins the span of a request. `method` is one that the semantic conventions name, or `_OTHER`;
+/// `route` is the template of the path, if it has one.
 fn span_of(request: &Request, method: &'static str, route: Option<&'static str>) -> Span {
     let is_other = method == "_OTHER";
-    // As the conventions have it: a path of a client's making is no name.
+    // Per the conventions, the name must not contain a path that the client chose.
     let name = if is_other { "HTTP" } else { method };
     let (space, path) = route.map_or(("", ""), |route| (" ", route));
     let span = info_span!(
@@ -174,14 +174,14 @@ fn span_of(request: &Request, method: &'static str, route: Option<&'static str>)
         error.type = Empty,
     );
     if span.is_disabled() {
-        // One that is off still knows its fields, and would look them up when they are recorded.
+        // A disabled span would still look up its fields when they are recorded.
         return Span::none();
     }
     trace_context::follow_caller(&span, request.headers());
     span
 }
 
-/// The outcome of a request. What the client did wrong is no error of this server.
+/// Records the outcome of a request. A client's error is not an error of this server.
 fn end(span: &Span, status: Option<u16>, error: Option<&'static str>) {
     span.record("http.response.status_code", status.map(i64::from));
     span.record("error.type", error);

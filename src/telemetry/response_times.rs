@@ -1,9 +1,9 @@
 //! Response times for the percentiles of `/stats`, finer than the exported histogram, where each
-//! bound is a time series of Prometheus.
+//! bound is a time series in Prometheus.
 //!
-//! A bucket keeps the sum of its samples, so that a percentile is made of times that were seen: a
-//! lone sample is its own percentile, and no percentile is above the maximum. (A sample that is
-//! recorded during a reading can shift the mean of its bucket until the next one.)
+//! A bucket keeps the sum of its samples, so that percentiles come from measured times: a single
+//! sample is its own percentile, and no percentile is above the maximum. (A sample that is recorded
+//! during a read can shift the mean of its bucket until the next read.)
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use std::{
 
 static RECORDERS: Mutex<Vec<Arc<Recorder>>> = Mutex::new(Vec::new());
 
-/// Times outside these share the first and the last bucket.
+/// Times outside this range share the first and the last bucket.
 const SHORTEST: u16 = bucket_of(1e-6);
 const LONGEST: u16 = bucket_of(64.0);
 
@@ -36,7 +36,7 @@ struct Slot {
     seconds: AtomicU64,
 }
 
-/// How many took about as long, and how long together.
+/// The number of samples in a bucket, and their sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Bucket {
     count: u64,
@@ -48,7 +48,7 @@ struct Bucket {
 pub struct ResponseTimes(BTreeMap<u16, Bucket>);
 
 impl Recorder {
-    /// Makes the recorder of a thread, for [`ResponseTimes::since_start`] to read.
+    /// Creates the recorder of a thread, which [`ResponseTimes::since_start`] reads.
     pub fn register() -> Arc<Self> {
         let recorder = Arc::new(Self::new());
         RECORDERS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&recorder));
@@ -77,7 +77,7 @@ impl Recorder {
 }
 
 impl ResponseTimes {
-    /// What all threads have recorded.
+    /// Returns the sum of all threads' recorders.
     pub fn since_start() -> Self {
         let recorders = RECORDERS.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = Self::default();
@@ -105,7 +105,7 @@ impl ResponseTimes {
         Self(self.0.iter().map(new).filter(|(_, bucket)| bucket.count > 0).collect())
     }
 
-    /// Lies between the two samples that are nearest to its rank, as in k6.
+    /// Interpolates between the two samples that are nearest to its rank, like k6.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         let count: u64 = self.0.values().map(|bucket| bucket.count).sum();
         let rank = quantile * count.saturating_sub(1) as f64;
@@ -113,7 +113,7 @@ impl ResponseTimes {
         Some(below + (above - below) * rank.fract())
     }
 
-    /// About how long the sample of this rank took, from 0 for the shortest.
+    /// Returns the approximate time of the sample of this rank; 0 is the shortest.
     fn sample(&self, rank: f64) -> Option<f64> {
         let mut shorter = 0;
         let bucket = self.0.values().find(|bucket| {

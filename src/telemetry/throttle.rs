@@ -1,4 +1,4 @@
-//! Bounds the lines that clients or a failing dependency can cause without end: of each kind, a few
+//! Limits the log lines that clients or a failing dependency can cause: a few lines of each kind
 //! are written and the others counted.
 
 use std::{
@@ -9,16 +9,16 @@ use std::{
 use tokio::time::sleep;
 use tracing::{Level, debug, error, warn};
 
-/// Lines of one kind that can be written at once. Enough to see what happens; each later second
-/// adds one, so that an outage of hours stays far below the 10 MiB at which Kubernetes rotates.
+/// The number of lines of one kind that can be written at once. Each later second allows one more,
+/// so that an outage of hours stays far below the 10 MiB at which Kubernetes rotates.
 const LINES_AT_ONCE: u64 = 10;
 
-/// How often a line is added, and the lines that were left out are reported.
+/// How often another line is allowed, and the lines that were left out are reported.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 static THROTTLE: LazyLock<Throttle> = LazyLock::new(Throttle::default);
 
-/// Lines that say the same.
+/// Lines with the same message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
     pub level: Level,
@@ -42,13 +42,13 @@ struct Counts {
 /// Lines of one kind.
 #[derive(Debug, Default)]
 struct Count {
-    /// Those that were written, less one for each interval since.
+    /// The number of written lines, minus one for each interval since.
     recent: u64,
-    /// Those that were left out in this interval.
+    /// The number of lines left out in this interval.
     left_out: u64,
 }
 
-/// Whether to write one more line of this kind. Counts the line if not.
+/// Returns whether to write another line of this kind. Counts the line if not.
 pub fn admits(kind: Kind) -> bool {
     THROTTLE.admits(kind)
 }
@@ -61,7 +61,7 @@ pub async fn keep_reporting() {
     }
 }
 
-/// Writes one line for each kind of which lines were left out.
+/// Writes one line for each kind with lines that were left out.
 pub fn report() {
     for (Kind { level, message, code, route }, lines) in THROTTLE.next_interval() {
         macro_rules! line {
@@ -77,7 +77,7 @@ pub fn report() {
     }
 }
 
-/// How many lines were ever left out.
+/// The total number of lines that were left out.
 pub fn left_out_lines() -> u64 {
     THROTTLE.left_out_ever()
 }
@@ -95,7 +95,7 @@ impl Throttle {
         false
     }
 
-    /// Begins the next interval; returns how many lines of which kind were left out in the last.
+    /// Begins the next interval; returns the number of lines of each kind left out in the last one.
     fn next_interval(&self) -> Vec<(Kind, u64)> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left_out = Vec::new();

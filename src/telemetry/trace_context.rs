@@ -1,7 +1,7 @@
-//! The trace that the work under way is part of, and the one that a request's caller names.
+//! The trace of the current work, and the one that a request's caller names.
 //!
-//! A layer makes OpenTelemetry's spans of all spans of this crate (`log.rs`); without a collector
-//! there is no such layer, all of them are disabled, and their fields are not even computed.
+//! A layer converts all spans of this crate to OpenTelemetry's (`log.rs`). Without a collector
+//! there is no such layer: all spans are disabled, and their fields are not even computed.
 
 use opentelemetry::{
     Context, global,
@@ -15,18 +15,18 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The span under way, if its trace is sampled.
+/// Returns the current span if its trace is sampled.
 pub fn current_span() -> Option<Span> {
     is_sampled().then(Span::current)
 }
 
-/// Asks OpenTelemetry's context, which the layer keeps that of the current span: without traces,
-/// nothing is looked up.
+/// Reads OpenTelemetry's context, which the layer keeps in sync with the current span: without
+/// traces, there is no lookup.
 pub fn is_sampled() -> bool {
     Context::map_current(|context| context.span().span_context().is_sampled())
 }
 
-/// The trace that a span is part of.
+/// Returns the trace id of a span.
 pub fn trace_id(span: &Span) -> Option<String> {
     if span.is_disabled() {
         return None;
@@ -37,7 +37,7 @@ pub fn trace_id(span: &Span) -> Option<String> {
     ids.is_valid().then(|| ids.trace_id().to_string())
 }
 
-/// The trace id of a `traceparent` header, if it is well formed:
+/// Returns the trace id of a well-formed `traceparent` header:
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>.
 pub fn trace_id_of_caller(headers: &HeaderMap) -> Option<String> {
     headers.get(TRACEPARENT)?;
@@ -46,12 +46,12 @@ pub fn trace_id_of_caller(headers: &HeaderMap) -> Option<String> {
     span.is_valid().then(|| span.trace_id().to_string())
 }
 
-/// Makes a span part of the trace that the headers of a request name, if they do. Must come before
+/// Makes a span part of the trace that the headers of a request name, if any. Must be called before
 /// the span starts.
 pub fn follow_caller(span: &Span, headers: &HeaderMap) {
     let headers = Headers(headers);
     let caller = global::get_text_map_propagator(|propagator| propagator.extract(&headers));
-    // It has not started yet, so that it takes a parent.
+    // Cannot fail, because the span has not started yet.
     let _ = span.set_parent(caller);
 }
 

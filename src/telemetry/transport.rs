@@ -1,5 +1,5 @@
-//! How a collector is reached, signal by signal, as far as the SDK leaves that out: which protocols
-//! there are, and whose certificates are trusted.
+//! The transport to a collector, for each signal: the protocol, and the trusted certificates. The
+//! SDK does not read these variables.
 
 use super::variables::setting;
 use crate::config::setting::read;
@@ -9,7 +9,7 @@ use reqwest::blocking;
 use std::{path::Path, thread, time::Duration};
 use url::Url;
 
-/// How long one export may take, the default of the specification.
+/// The timeout of an export, the default of the specification.
 const TIMEOUT_MS: u64 = 10_000;
 
 pub enum Transport {
@@ -19,7 +19,7 @@ pub enum Transport {
 
 impl Transport {
     /// # Errors
-    /// When a variable cannot be used.
+    /// If a variable cannot be used.
     pub fn of(signal: &'static str) -> anyhow::Result<Self> {
         let grpc = match setting(signal, "PROTOCOL") {
             None => false,
@@ -36,7 +36,7 @@ impl Transport {
         if !is_http && !is_host {
             bail!(
                 "{name} is not an http:// or https:// URL, such as http://localhost:4318; \
-                 it is not shown, as it may hold a password"
+                 its value is not shown because it may contain a password"
             );
         }
         let certificate = match setting(signal, "CERTIFICATE") {
@@ -57,8 +57,8 @@ impl Transport {
     }
 }
 
-/// The HTTP client that sends to a collector. `pem` holds certificates to trust besides those that
-/// the system trusts.
+/// Creates the HTTP client for a collector. `pem` contains certificates to trust in addition to the
+/// system's.
 fn client(signal: &str, pem: Option<&[u8]>) -> anyhow::Result<blocking::Client> {
     const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE: not PEM";
     let certificates = pem.map(reqwest::Certificate::from_pem_bundle).transpose();
@@ -68,7 +68,7 @@ fn client(signal: &str, pem: Option<&[u8]>) -> anyhow::Result<blocking::Client> 
     let client = blocking::Client::builder()
         .timeout(Duration::from_millis(timeout.unwrap_or(TIMEOUT_MS)))
         .tls_certs_merge(certificates);
-    // It makes a runtime of its own, which must not be done where one is entered.
+    // The blocking client creates its own runtime, which must not happen inside another one.
     let built = thread::spawn(|| client.build()).join();
     built.map_err(|_| anyhow::anyhow!("no HTTP client"))?.context(CERTIFICATE)
 }

@@ -1,17 +1,16 @@
-//! The `OTEL_*` variables: how they are read, and which values the SDK would pass over, most of
-//! them in silence.
+//! Reads the `OTEL_*` variables, and warns of values that the SDK would ignore, mostly silently.
 
 use std::env;
 
-/// What a value must be.
+/// The valid values of a variable.
 enum Rule {
-    /// A whole number from the first on; the other is an example.
+    /// A whole number of at least the first value; the second is an example.
     From(u32, &'static str),
     /// A number from 0 to 1.
     Share,
     /// `KEY=VALUE`, several with commas. The name of a key must begin with a letter.
     Attributes,
-    /// The same, of which a value may be a secret.
+    /// The same, but the values may be secrets.
     Headers,
     OneOf(&'static [&'static str]),
 }
@@ -74,7 +73,7 @@ impl Rule {
     fn right(&self) -> String {
         match self {
             Self::From(least, example) => {
-                format!("a whole number from {least} on, such as {example}")
+                format!("a whole number of at least {least}, such as {example}")
             }
             Self::Share => "a number from 0 to 1, such as 0.01".into(),
             Self::Attributes => "KEY=VALUE,KEY=VALUE with keys that begin with a letter".into(),
@@ -84,39 +83,42 @@ impl Rule {
     }
 }
 
-/// A variable that is set to nothing counts as not set.
+/// Reads a variable. An empty one counts as not set.
 #[expect(clippy::disallowed_methods, reason = "these are OpenTelemetry's settings, not ours")]
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A variable for one signal, or else for all: its name and its value.
+/// Returns the name and the value of the variable for one signal, or else of that for all.
 pub fn setting(signal: &str, name: &str) -> Option<(String, String)> {
     let names =
         [format!("OTEL_EXPORTER_OTLP_{signal}_{name}"), format!("OTEL_EXPORTER_OTLP_{name}")];
     names.into_iter().find_map(|name| variable(&name).map(|value| (name, value)))
 }
 
-/// Whether an attribute can be a label of `target_info`: with another one, Prometheus could read
-/// nothing of `/metrics`.
+/// Whether an attribute can be a label of `target_info`. With an invalid label, Prometheus would
+/// reject all of `/metrics`.
 pub fn is_name(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
-/// Warns of each value that has no effect, or not the one that was meant.
+/// Warns of each value that has no effect or an unintended one.
 pub fn warn_of_unusable_values() {
     for (name, rule) in RULES {
         let Some(value) = variable(name).filter(|value| !rule.allows(value)) else { continue };
         let value = match rule {
-            Rule::Headers => "its value, which may hold a secret,".to_owned(),
+            Rule::Headers => "its value, which may contain a secret,".to_owned(),
             _ => format!("{value:?}"),
         };
-        tracing::warn!("{name}: {value} is not {}; it may be left out", rule.right());
+        tracing::warn!("{name}: {value} is not {}; it may be ignored", rule.right());
     }
     for (name, value) in env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("OTEL_") && value.to_str().is_none() {
-            tracing::warn!("{name}: its value is not UTF-8; it is left out");
+            tracing::warn!(
+                "{name}: its value is not UTF-8 and is ignored
+"
+            );
         }
     }
 }

@@ -180,7 +180,7 @@ async fn exports_that_fail_are_one_line_with_the_address_and_one_when_they_work_
 async fn a_setting_that_cannot_be_used_is_said_at_the_start() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
     for (name, value, right) in [
-        ("OTEL_TRACES_EXPORTER", "zipkin", "\"zipkin\" is not known, only otlp and none are"),
+        ("OTEL_TRACES_EXPORTER", "zipkin", "\"zipkin\" is unknown; use otlp or none"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "is neither grpc nor http/protobuf"),
         ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "json", "is neither grpc nor http/protobuf"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", "cannot read /nowhere"),

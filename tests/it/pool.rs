@@ -90,7 +90,7 @@ async fn a_pipe_in_the_place_of_the_password_file_fails_no_request() {
     for page in join_all((0..30).map(|_| server.text("/messages?before=1000000"))).await {
         assert!(page.contains("\"messages\""), "{page}");
     }
-    let is_told = |line: &Value| line.to_string().contains("is not a regular file any more");
+    let is_told = |line: &Value| line.to_string().contains("is no longer a regular file");
     eventually("the log says it", || async { server.log().iter().any(is_told) }).await;
 }
 

@@ -19,7 +19,7 @@ macro_rules! no_pem {
 }
 
 const ADDRESS: &str = "such as 127.0.0.1:8081, [::1]:8081, localhost:8081, or :8081";
-const PUBLIC: &str = "must be http://HOST or https://HOST, with a path if need be, such as https";
+const PUBLIC: &str = "must be http://HOST or https://HOST, with an optional path, such as https";
 const TIME: &str = "with its unit, such as 500ms, 10s or 2m";
 const TIME_OR_NONE: &str = "with its unit, such as 0s, 500ms, 10s or 2m";
 const FILTER: &str = "such as warn,chat_server=debug";
@@ -239,7 +239,7 @@ async fn a_value_that_is_not_utf8_is_named_by_its_setting() {
     let mut command = command(&["--listen-addr", "127.0.0.1:0", "--database-url", "no url"]);
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", wrong);
     let message = said(command, 1).await;
-    let expected = "OTEL_EXPORTER_OTLP_ENDPOINT: its value is not UTF-8; it is left out";
+    let expected = "OTEL_EXPORTER_OTLP_ENDPOINT: its value is not UTF-8 and is ignored";
     assert!(message.contains(expected), "{message}");
 }
 
