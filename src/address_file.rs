@@ -1,4 +1,4 @@
-//! The file that says where the server listens, for scripts that start one on any free port.
+//! The file that contains the server's address, for scripts that start a server on a free port.
 
 use anyhow::Context;
 use std::{
@@ -7,20 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file, which is there as soon as the port is open.
+/// The file, which exists as soon as the port is open.
 #[derive(Debug)]
 pub struct AddressFile {
     path: PathBuf,
-    /// Has another name until it is complete.
+    /// The temporary name until the file is complete.
     unfinished: PathBuf,
     file: File,
 }
 
 impl AddressFile {
-    /// Finds out whether the file can be written, and removes that of an earlier server.
+    /// Checks that the file can be written, and removes that of an earlier server.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let unfinished = path.with_added_extension("new");
         let create = || match fs::remove_file(path) {
@@ -31,10 +31,10 @@ impl AddressFile {
         Ok(Self { path: path.to_owned(), unfinished, file })
     }
 
-    /// Writes an address, in one step for those who wait for it.
+    /// Writes an address atomically, because scripts wait for the file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write(mut self, address: &str) -> anyhow::Result<()> {
         let written = writeln!(self.file, "{address}");
         let written = written.and_then(|()| fs::rename(&self.unfinished, &self.path));

@@ -1,4 +1,4 @@
-//! The life of the process: take the ports, find the database, open, serve, drain.
+//! The lifecycle of the server: bind the ports, wait for the database, open, serve, drain.
 
 use crate::{
     address_file::AddressFile,
@@ -18,15 +18,15 @@ use tokio::{sync::Semaphore, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How long it takes at most until requests have noticed that they are cut off.
+/// The maximum time for canceled requests to observe their cancellation.
 const CUT_OFF_MAX: Duration = Duration::from_millis(100);
 
-/// How long the public port stays shut when the database does not serve yet. A proxy turns to
-/// another server when a connection is refused, but passes on a 503; without another server, an
-/// error that says what is missing is worth more than none.
+/// How long the public port stays closed while the database is not ready. A proxy retries a refused
+/// connection on another server but passes on a 503. Without another server, a 503 with a reason is
+/// better than no response.
 const SHUT_MAX: Duration = Duration::from_secs(2);
 
-/// The ports to serve on, taken before anything else so that one in use is found out at once.
+/// The ports to serve on, bound first so that a port in use is reported at once.
 pub struct Listeners {
     public: Port,
     ops: Option<Port>,
@@ -35,7 +35,8 @@ pub struct Listeners {
 
 impl Listeners {
     /// # Errors
-    /// When an address is in use or not this machine's, or cannot be written to `ADDRESS_FILE`.
+    /// If an address is in use or does not belong to this machine, or `ADDRESS_FILE` cannot be
+    /// written.
     pub fn bind(config: &Config) -> anyhow::Result<Self> {
         let public = Port::take("LISTEN_ADDR", config.listen_addr)?;
         let ops = config.ops_addr.map(|address| Port::take("OPS_ADDR", address)).transpose()?;
@@ -43,10 +44,10 @@ impl Listeners {
         Ok(Self { public, ops, address_file })
     }
 
-    /// The public address with the port that was really taken.
+    /// The public address with the actual port.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// If the system does not report it.
     pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
         self.public.local_addr()
     }
@@ -60,7 +61,7 @@ impl Listeners {
 /// Serves until `stop` resolves, then drains.
 ///
 /// # Errors
-/// When a setting cannot be used. What goes wrong later is waited out.
+/// If a setting cannot be used. Later failures are retried.
 pub async fn run(
     config: &Config,
     url: &DatabaseUrl,
@@ -79,18 +80,18 @@ pub async fn run(
     Ok(())
 }
 
-/// What serves: wired, but not started.
+/// The parts of a server, wired but not started.
 struct Server {
     readiness: Arc<Readiness>,
     store: Arc<Store>,
     stats: Arc<Stats>,
     limits: ConnectionLimits,
     connections: Arc<Connections>,
-    /// The places for clients beyond the limit.
+    /// Limits the connections of clients above the limit.
     refusals: Arc<Semaphore>,
 }
 
-/// The tasks of a server.
+/// The tasks of a running server.
 struct Running {
     public: JoinHandle<anyhow::Result<()>>,
     ops: Option<JoinHandle<()>>,
@@ -157,7 +158,7 @@ impl Server {
     async fn drain(&self, config: &Config, running: Running) {
         let Running { public, ops, keeper, history, stop_public, stop_ops } = running;
         let connections = &self.connections;
-        info!(connections = connections.open(), "Stopping: not ready any more");
+        info!(connections = connections.open(), "Shutting down: no longer ready");
         self.readiness.set_draining();
         let cut_off = public.abort_handle();
         let drain = async {
@@ -168,27 +169,27 @@ impl Server {
             let _ = keeper.await;
             self.store.close().await;
             history.abort();
-            // Last, so that stopping can be watched.
+            // Last, so that operators can watch the shutdown.
             stop_ops.cancel();
             if let Some(ops) = ops {
                 let _ = ops.await;
             }
         };
-        // What is left of it is for telemetry.
+        // The rest of the time is for telemetry.
         let most = config.shutdown_timeout;
         let drain_timeout = most.saturating_sub(telemetry::FLUSH_TIMEOUT).max(most / 2);
         if timeout(drain_timeout, drain).await.is_ok() {
-            info!("Stopped, every request answered");
+            info!("Stopped: all requests completed");
         } else {
-            warn!(connections = connections.open(), "Stopped with requests unfinished");
+            warn!(connections = connections.open(), "Stopped before all requests completed");
             cut_off.abort();
-            // So that they are counted and traced as what they are.
+            // So that they are counted and traced as canceled.
             let _ = timeout(CUT_OFF_MAX, connections.all_closed()).await;
         }
     }
 }
 
-/// Opens the port of the operations endpoints at once, which tell how the start goes.
+/// Opens the operations port at once, so that operators can watch the startup.
 fn serve_ops(
     port: Port,
     service: Service,
@@ -200,8 +201,7 @@ fn serve_ops(
     Ok(tokio::spawn(http::serve(listener, service, stop)))
 }
 
-/// Opens the public port and serves it: when the database serves for the first time, or when that
-/// takes too long.
+/// Opens and serves the public port as soon as the database is ready, or after [`SHUT_MAX`].
 async fn serve_public(
     (port, address_file): (Port, Option<AddressFile>),
     service: Service,
@@ -227,10 +227,11 @@ async fn serve_public(
     Ok(())
 }
 
-/// Creates and migrates the database and returns; for `MIGRATE=only`.
+/// Creates and migrates the database and returns; for `MIGRATE=only`. Waits for an unreachable
+/// database.
 ///
 /// # Errors
-/// When a setting cannot be used or a migration fails. A database that is away is waited for.
+/// If a setting cannot be used or a migration fails.
 pub async fn migrate_only(config: &Config, url: &DatabaseUrl) -> anyhow::Result<()> {
     let readiness = Arc::new(Readiness::default());
     let store = open_store(config, url, &readiness)?;
@@ -268,9 +269,9 @@ fn open_store(
     Ok(Arc::new(store))
 }
 
-/// Where a client on this machine finds an address that is listened on.
+/// The address at which a client on this machine reaches a listener.
 fn link(address: SocketAddr) -> String {
-    // The unspecified address is where to listen, not where to look.
+    // Clients cannot connect to the unspecified address.
     if address.ip().is_unspecified() {
         format!("localhost:{}", address.port())
     } else {

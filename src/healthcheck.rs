@@ -1,5 +1,4 @@
-//! Asking a server on this machine whether it is ready, for containers that have nothing else in
-//! them to ask with.
+//! Checks whether a server on this machine is ready, for container images without another client.
 
 use crate::config::Config;
 use anyhow::Context;
@@ -9,30 +8,33 @@ use std::{
     time::Duration,
 };
 
-/// How long the answer may take; less than the 3 s that the image allows for the whole check.
+/// The maximum time for the response; less than the 3 s that the image allows for the whole check.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What `/readyz` of the server with these settings says.
+/// Returns the response of `/readyz` of the server with these settings.
 ///
 /// # Errors
-/// When it cannot be reached or is not ready.
+/// If the server is unreachable or not ready.
 pub fn run(config: &Config) -> anyhow::Result<String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let address = config.ops_addr.unwrap_or(config.listen_addr);
-    anyhow::ensure!(address.port() != 0, "port 0 is a different one each time");
+    anyhow::ensure!(
+        address.port() != 0,
+        "cannot check a server on port 0, whose real port is unknown"
+    );
     let addresses = reachable(address);
     let client = Client::builder().no_proxy().timeout(PATIENCE);
     let client = client.resolve_to_addrs("localhost", &addresses).build()?;
     let asked = client.get(format!("http://localhost:{}/readyz", address.port())).send();
-    let answer = asked.with_context(|| format!("nothing answers at {address}"))?;
+    let answer = asked.with_context(|| format!("no response from {address}"))?;
     let status = answer.status();
-    let report = answer.text().context("the answer broke off")?;
+    let report = answer.text().context("the response is incomplete")?;
     anyhow::ensure!(status == StatusCode::OK, "not ready: {report}");
     Ok(report)
 }
 
-/// Where to ask. An unspecified address is where to listen: a server there is asked at this
-/// machine's own, of either family where it listens at both, since there may be only one.
+/// Returns the addresses to try. For an unspecified address, these are the loopback addresses: of
+/// both families if the server listens on both, because the machine may have only one.
 fn reachable(address: SocketAddr) -> Vec<SocketAddr> {
     let (v4, v6) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
     let ips = match address.ip() {

@@ -1,44 +1,47 @@
-//! A small chat server: people post short messages, everyone reads the latest ones and who has
-//! spoken.
+//! A small chat server: users post short messages and read the latest messages and the list of
+//! users.
 //!
-//! The modules stand in layers, the highest first: each imports only what stands below it, also
-//! within a folder whose `mod.rs` says so. A test in `tests/it/tidy.rs` checks that.
+//! The modules are layers, the highest first: each imports only modules below it, also within a
+//! folder, in the order of its `mod.rs`. A test in `tests/it/tidy.rs` checks this.
 
-// The process: settings to a running server, and its end.
+// Starts, serves and drains the server.
 pub mod app;
 
+// The signals that stop the process.
 pub mod signals;
 
+// The command that checks whether a server is ready.
 pub mod healthcheck;
 
+// The file that contains the server's address, for scripts.
 mod address_file;
 
-// What `/metrics` reads from all the others when it is asked.
+// The gauges that `/metrics` reads from the other modules.
 pub mod gauges;
 
 // Endpoints, pages, the OpenAPI document.
 pub mod api;
 
-// The numbers of the last fifteen minutes, for `/stats` and the dashboard.
+// Statistics of the last fifteen minutes, for `/stats` and the dashboard.
 pub mod stats;
 
-// Sockets and HTTP/1.1: how many connections, and how long each may take.
+// Sockets and HTTP/1.1: limits for connections, and their timeouts.
 pub mod http;
 
-// The error contract: codes, and the shape of an error's body.
+// The error contract: codes, and the format of error bodies.
 pub mod problem;
 
-// What is promised about data; the queries; MySQL and SQLite.
+// Storage on MySQL and SQLite: its guarantees and the queries.
 pub mod store;
 
-// Whether the database serves, and whether the process is stopping.
+// Whether the database is ready, and whether the process is stopping.
 pub mod readiness;
 
-// What a message is, and which ones are refused.
+// The message types and their validation.
 pub mod message;
 
 // Log, metrics and traces.
 pub mod telemetry;
 
-// Every setting, with its default and the reason for it.
+// All settings, with their defaults and the reasons.
 pub mod config;

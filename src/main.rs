@@ -1,4 +1,4 @@
-//! Starts the server, waits for a signal, stops it.
+//! Starts the server, waits for a signal and shuts the server down.
 
 use anyhow::Context;
 use chat_server::{
@@ -16,8 +16,8 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// A request makes and drops some hundred small things; the system's allocator takes a fifth of the
-/// server's time for that (docs/performance.md). Huge pages would double what an idle server holds.
+/// A request makes some hundred small allocations, which take a fifth of the server's time with the
+/// system's allocator (docs/performance.md). Huge pages would double the memory of an idle server.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -33,20 +33,20 @@ fn main() -> ExitCode {
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     match config.command {
-        // A person or a container engine ran it; there is no log.
+        // A person or a container engine ran the command; there is no log.
         Some(_) => drop(writeln!(std::io::stderr(), "chat-server: {error:#}")),
         None => telemetry::fatal(config.log_format, &format!("{error:#}")),
     }
     ExitCode::FAILURE
 }
 
-/// Prints what clap says: as it is for people, as one line of the log for machines.
+/// Prints clap's error: unchanged on a terminal, otherwise as one log line.
 fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() || std::io::stderr().is_terminal() {
         error.exit();
     }
     let text = error.to_string();
-    // What follows is for people: how to use the command, and where to read more.
+    // The rest is usage for people.
     let text = text.split("\n\nUsage").flat_map(|text| text.split("\n\nFor more")).next();
     let text = text.unwrap_or_default();
     let words: Vec<_> = text.trim_start_matches("error: ").split_whitespace().collect();
@@ -59,7 +59,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn run(config: &Config) -> anyhow::Result<()> {
-    // Before signals are waited for, so that one of them ends the process while a file is read.
+    // Before the signal handlers exist, so that a signal ends the process while it reads a file.
     let url = config.database_url()?;
     let runtime = runtime()?;
     let telemetry = {
@@ -67,15 +67,14 @@ fn run(config: &Config) -> anyhow::Result<()> {
         Telemetry::start(config)?
     };
     let result = runtime.block_on(run_until_stopped(config, &url, &telemetry));
-    // Off the runtime, which still has to send it.
+    // Must run outside the runtime, which the exporters need to send.
     telemetry.stop();
-    // What still runs, such as looking up the collector's name, is not waited for.
+    // Does not wait for tasks that still run, such as a DNS lookup of the collector.
     runtime.shutdown_background();
     result
 }
 
-/// At least two workers, so that one that is busy for long does not stop the others on a single
-/// core.
+/// Uses at least two workers, so that a long task does not block all others on a single core.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let workers = thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     tokio::runtime::Builder::new_multi_thread()
@@ -107,7 +106,7 @@ async fn run_until_stopped(
         signals.stop().await;
         let _ = stop.send(());
         signals.stop_at_once().await;
-        warn!("Second signal: stopping at once");
+        warn!("Second signal: exiting immediately");
         std::process::exit(130);
     });
     app::run(config, url, listeners, &telemetry.registry, async { drop(stopped.await) }).await

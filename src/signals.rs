@@ -8,16 +8,16 @@ pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
-    /// `None` where the process was started with it ignored, as by nohup, to outlive its terminal.
+    /// `None` if the process was started with it ignored, as by nohup, to outlive its terminal.
     hangup: Option<Signal>,
-    /// How often the process was asked to stop. A hangup does not count: when a terminal is
-    /// closed, the kernel sends one, the shell another, and a session manager SIGTERM as well.
+    /// The number of stop requests. Hangups do not count: when a terminal closes, the kernel sends
+    /// one, the shell another, and a session manager SIGTERM as well.
     asked: u32,
 }
 
 impl StopSignals {
     /// # Errors
-    /// When the system does not let the process handle them.
+    /// If the system does not let the process handle them.
     pub fn listen() -> io::Result<Self> {
         let hangup = SignalKind::hangup();
         Ok(Self {
@@ -29,7 +29,7 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn stop(&mut self) {
         let Self { terminate, interrupt, quit, hangup, asked } = self;
         let hung_up = async {
@@ -46,7 +46,7 @@ impl StopSignals {
         }
     }
 
-    /// Waits until the process was asked twice.
+    /// Waits for the second stop request.
     pub async fn stop_at_once(&mut self) {
         while self.asked < 2 {
             self.stop().await;
@@ -54,7 +54,7 @@ impl StopSignals {
     }
 }
 
-/// Whether the process was started with a signal ignored. Only Linux tells.
+/// Whether the process was started with a signal ignored. Only Linux reports it.
 fn is_ignored(kind: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -62,7 +62,7 @@ async fn a_server_without_requests_waits_for_nothing_when_it_stops() {
     server.signal("-TERM").await;
     // Otherwise its last line says that requests were unfinished.
     eventually("it has stopped in order", || async {
-        let last_line = "Stopped, every request answered";
+        let last_line = "Stopped: all requests completed";
         server.log().iter().any(|line| line["message"] == last_line)
     })
     .await;
@@ -206,7 +206,7 @@ async fn the_health_check_tells_whether_the_server_with_its_settings_is_ready() 
     let nobody = "127.0.0.1:1";
     let (asked, text) = output(&["--listen-addr", nobody, "healthcheck"]).await;
     assert_eq!(asked.status.code(), Some(1));
-    assert!(text.contains("nothing answers at 127.0.0.1:1"), "{text}");
+    assert!(text.contains("no response from 127.0.0.1:1"), "{text}");
 }
 
 #[tokio::test]
