@@ -130,7 +130,7 @@ fn without(page: &str, begin: &str, end: &str) -> String {
     format!("{before}{after}")
 }
 
-/// Swagger UI's page. poem-openapi has it as one file, without a viewport and a dark mode.
+/// Swagger UI's page. poem-openapi ships it as one file, without a viewport and a dark mode.
 struct SwaggerUi(String);
 
 impl SwaggerUi {

@@ -142,7 +142,7 @@ fn unreadable_head(error: &hyper::Error) -> Option<Response> {
         let most = format!("{HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers");
         (Code::HeadTooLarge, format!("A head may have at most {most}."))
     } else if error.is_parse() {
-        (Code::MalformedRequest, format!("The request head cannot be parsed: {error}."))
+        (Code::MalformedRequest, format!("The request head is malformed: {error}."))
     } else {
         return None;
     };

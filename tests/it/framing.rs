@@ -112,7 +112,7 @@ async fn a_body_whose_end_is_in_doubt_is_refused() {
     ] {
         let response = post(headers, body).await;
         let detail = refused(&response, 400, "malformed_request").1;
-        assert!(detail.contains("cannot be parsed: invalid "), "{headers} {response}");
+        assert!(detail.contains("is malformed: invalid "), "{headers} {response}");
     }
     assert_eq!(database.count_messages().await, 0);
 }
@@ -125,7 +125,7 @@ async fn a_head_that_cannot_be_read_gets_a_documented_error_and_harms_nothing() 
     let many = format!("GET / HTTP/1.1\r\nhost: x\r\n{}\r\n", "x: y\r\n".repeat(101));
     for (head, status, code, expected) in [
         ("\0\0\0\0\r\n\r\n", 400, "malformed_request", "invalid HTTP method"),
-        ("hello\n\n", 400, "malformed_request", "cannot be read"),
+        ("hello\n\n", 400, "malformed_request", "is malformed: "),
         ("GET / HTTP/9.9\r\n\r\n", 400, "malformed_request", "invalid HTTP version"),
         ("GET /\u{1} HTTP/1.1\r\n\r\n", 400, "malformed_request", "invalid URI"),
         ("GET / HTTP/1.1\r\nx y: z\r\n\r\n", 400, "malformed_request", "invalid HTTP header"),
