@@ -115,10 +115,7 @@ pub fn warn_of_unusable_values() {
     for (name, value) in env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("OTEL_") && value.to_str().is_none() {
-            tracing::warn!(
-                "{name}: its value is not UTF-8 and is ignored
-"
-            );
+            tracing::warn!("{name}: its value is not UTF-8 and is ignored");
         }
     }
 }
