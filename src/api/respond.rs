@@ -199,13 +199,13 @@ mod tests {
         let (last, renderings) = (LastRendering::default(), Cell::new(0));
         for round in 1..=3 {
             // Allocated at the address of the previous one.
-            let list = Arc::new([round]);
+            let shared = Arc::new([round]);
             for _ in 0..2 {
                 let render = async || {
                     renderings.set(renderings.get() + 1);
-                    Rendering::json(&*list).map_err(ApiError::internal)
+                    Rendering::json(&*shared).map_err(ApiError::internal)
                 };
-                assert_eq!(last.of(&list, render).await.unwrap().body, format!("[{round}]\n"));
+                assert_eq!(last.of(&shared, render).await.unwrap().body, format!("[{round}]\n"));
             }
             assert_eq!(renderings.get(), round);
         }
