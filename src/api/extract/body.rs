@@ -65,7 +65,7 @@ impl<T> Unread<T> {
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => Err(ApiError::because(
                 Code::MalformedJson,
-                "The body ended before it was complete.",
+                "The body could not be read completely.",
             )),
             Err(_) => Err(ApiError::because(
                 Code::RequestTimeout,
