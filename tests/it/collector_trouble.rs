@@ -17,10 +17,10 @@ async fn a_collector_in_trouble_holds_up_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = silent.local_addr().unwrap();
     let refusing = Collector::start_refusing().await;
-    let nobody = "127.0.0.1:9".parse().unwrap();
+    let unused = "127.0.0.1:9".parse().unwrap();
     for protocol in ["grpc", "http/protobuf"] {
         for (address, takes) in
-            [(nobody, false), (silent, false), (refusing.address(protocol), true)]
+            [(unused, false), (silent, false), (refusing.address(protocol), true)]
         {
             let endpoint = format!("http://{address}");
             let environment = [

@@ -9,7 +9,7 @@ use crate::{
 use reqwest::Method;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Of lines that no test can cause, or that come when nobody reads any more; and of a database that
+/// Of lines that no test can cause, or that come after the last read; and of a database that
 /// is no file.
 const UNSEEN_FIELDS: [&str; 8] = [
     "allowed",

@@ -1,5 +1,5 @@
 //! Do readers get the latest data while others write? Yes: a read that begins after a message was
-//! acknowledged has it, whichever server of a database is asked.
+//! acknowledged returns it, whichever server of a database is asked.
 
 use crate::{
     harness::{TestApp, TestDatabase, client, eventually},

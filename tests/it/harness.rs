@@ -102,8 +102,8 @@ impl TestDatabase {
     }
 }
 
-/// A connection beside the server's. Without TLS, because the oldest MySQL of the tests knows none
-/// of ours.
+/// A connection beside the server's. Without TLS, because the oldest MySQL of the tests has no
+/// cipher that rustls supports.
 pub async fn connect_mysql(url: &Url) -> sqlx::Result<MySqlConnection> {
     let options: MySqlConnectOptions = url.as_str().parse()?;
     options.ssl_mode(MySqlSslMode::Disabled).connect().await

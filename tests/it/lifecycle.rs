@@ -203,8 +203,8 @@ async fn the_health_check_tells_whether_the_server_with_its_settings_is_ready() 
     let (asked, text) = output(&["--listen-addr", &address, "healthcheck"]).await;
     assert_eq!(asked.status.code(), Some(1));
     assert!(text.contains("not ready") && text.contains("draining"), "{text}");
-    let nobody = "127.0.0.1:1";
-    let (asked, text) = output(&["--listen-addr", nobody, "healthcheck"]).await;
+    let unused = "127.0.0.1:1";
+    let (asked, text) = output(&["--listen-addr", unused, "healthcheck"]).await;
     assert_eq!(asked.status.code(), Some(1));
     assert!(text.contains("no response from 127.0.0.1:1"), "{text}");
 }

@@ -117,7 +117,7 @@ async fn connections_beyond_the_limit_are_told_so_and_the_others_served() {
 }
 
 #[tokio::test]
-async fn two_thousand_idle_connections_hinder_nobody() {
+async fn two_thousand_idle_connections_delay_no_request() {
     let (app, _database) = TestApp::start().await;
     let mut idle = Vec::new();
     for _ in 0..2_000 {
@@ -129,7 +129,7 @@ async fn two_thousand_idle_connections_hinder_nobody() {
     assert_eq!(idle.len(), 2_000);
 }
 
-/// A post that its client waits for in vain, because somebody else has locked the file.
+/// A post that gets no response in time, because another connection has locked the file.
 const POST: &str = "POST /message HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
                     content-length: 29\r\n\r\n{\"user\": \"bob\", \"text\": \"hi\"}";
 

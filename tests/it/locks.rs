@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 #[tokio::test]
 #[ignore = "needs a database server: make test"]
-async fn a_lock_on_a_stored_user_keeps_nobody_waiting() {
+async fn a_lock_on_a_stored_user_delays_no_post() {
     let (app, database) = TestApp::start().await;
     app.say("spammer", "hi").await;
     let mut other = connect_mysql(&database.url).await.unwrap();
@@ -23,7 +23,7 @@ async fn a_lock_on_a_stored_user_keeps_nobody_waiting() {
     let app = TestApp::start_on(&database).await;
     let posts = ["spammer", "bob", "eve"].map(|user| app.say(user, "hi"));
     // Any wait for a lock takes longer.
-    timeout(Duration::from_secs(1), join_all(posts)).await.expect("nobody waits");
+    timeout(Duration::from_secs(1), join_all(posts)).await.expect("no post waits");
     other.execute("rollback").await.unwrap();
 }
 

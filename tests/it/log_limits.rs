@@ -155,7 +155,7 @@ async fn what_a_client_does_wrong_is_for_debugging() {
 }
 
 #[tokio::test]
-async fn a_reader_that_stands_still_loses_lines_which_are_counted_and_stops_nobody() {
+async fn a_blocked_log_reader_loses_lines_which_are_counted_and_delays_no_request() {
     // Only its statements are lines of the log.
     let database = TestDatabase::sqlite();
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! Posting and reading, as the older server's list of test cases has it and beyond.
+//! Posting and reading: the older server's list of test cases, and more.
 
 use crate::harness::{TestApp, TestDatabase, refusal};
 use serde_json::{Value, json};

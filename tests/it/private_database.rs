@@ -17,7 +17,7 @@ impl PrivateDatabase {
     pub fn new() -> Self {
         let kind =
             std::env::var("TEST_DATABASE_KIND").expect("TEST_DATABASE_KIND, set by make test");
-        // Below the ports that the system gives out, so that nobody takes it while the database is
+        // Below the ports that the system gives out, so that it stays free while the database is
         // down.
         let port = fastrand::u16(20_000..32_000);
         Self { kind, folder: tempfile::tempdir().unwrap(), port }

@@ -62,7 +62,7 @@ async fn the_log_has_the_id_of_a_408_and_nothing_of_a_request_that_never_came() 
     let (head, _) = refused(&read_to_end(&mut stream).await, 408, "request_timeout");
     let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
     let line = || server.log().into_iter().find(|line| line["trace_id"] == id);
-    eventually("the log has it", || async { line().is_some() }).await;
+    eventually("the log has the line", || async { line().is_some() }).await;
     let line = line().unwrap();
     assert_eq!(line["code"], "request_timeout", "{line}");
     assert!(line.get("url.path").is_none(), "{line}");

@@ -131,7 +131,7 @@ impl BatchHandler<usize, (usize, usize)> for Database {
             match outcome {
                 Outcome::Done => pending.respond(Ok(answer)),
                 Outcome::Failed => pending.respond(Err(StoreError::DeadlineExceeded)),
-                Outcome::Panicked => resume_unwind(Box::new("a fault of ours")),
+                Outcome::Panicked => resume_unwind(Box::new("the handler panics")),
             }
         }
     }
