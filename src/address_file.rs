@@ -23,9 +23,14 @@ impl AddressFile {
     /// If it cannot be written.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
         let unfinished = path.with_added_extension("new");
-        let create = || match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => File::create(&unfinished),
+        let create = || {
+            match fs::symlink_metadata(path) {
+                Ok(found) if found.is_file() => fs::remove_file(path)?,
+                // Such as /dev/stdout, which removing and renaming would destroy.
+                Ok(_) => return Err(io::Error::other("it is not a regular file")),
+                Err(_) => {}
+            }
+            File::create(&unfinished)
         };
         let file = create().with_context(|| cannot_write(path))?;
         Ok(Self { path: path.to_owned(), unfinished, file })
@@ -44,4 +49,19 @@ impl AddressFile {
 
 fn cannot_write(path: &Path) -> String {
     format!("ADDRESS_FILE: cannot write {}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_something_else_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("stdout");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        let error = AddressFile::create(&link).unwrap_err();
+        assert!(format!("{error:#}").ends_with("stdout: it is not a regular file"), "{error:#}");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
 }
